@@ -1,0 +1,44 @@
+"""Orchestra composes language models: one frozen anchor, frozen augments, and trained bridges between them.
+
+    model = orchestra.load("graph.json")
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from orchestra.errors import (
+    BundleError,
+    ComposeError,
+    DataError,
+    GraphError,
+    ModelError,
+    OrchestraError,
+    SpecError,
+)
+
+if TYPE_CHECKING:
+    from orchestra.api import load, plan
+    from orchestra.runtime.model import ComposedModel
+
+__version__ = "0.1.0"
+__all__ = [
+    "BundleError",
+    "ComposeError",
+    "ComposedModel",
+    "DataError",
+    "GraphError",
+    "ModelError",
+    "OrchestraError",
+    "SpecError",
+    "load",
+    "plan",
+]
+
+# Loaded on first use: `orchestra check` must not wait for torch.
+_LAZY = {"load": "orchestra.api", "plan": "orchestra.api", "ComposedModel": "orchestra.runtime.model"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'orchestra' has no attribute {name!r}")

@@ -1,0 +1,45 @@
+"""Every error a user can meet.
+
+OrchestraError
+├── SpecError        the JSON is not a graph                     (fix the file)
+├── GraphError       the graph cannot exist                      (fix the wiring)
+├── ModelError       a model's files are missing or damaged      (fix the folder)
+├── BundleError      the bridge weights do not fit               (fix the bundle)
+├── DataError        a training record is malformed              (fix the data)
+└── ComposeError     misuse of a composed model                  (fix the call)
+"""
+
+from collections.abc import Iterable
+
+
+class OrchestraError(Exception):
+    """Root of the tree: catch this to catch everything Orchestra raises on purpose."""
+
+    @classmethod
+    def listing(cls, problems: Iterable[str]) -> "OrchestraError":
+        """One error that names every problem, a line each."""
+        return cls("\n".join(problems))
+
+
+class SpecError(OrchestraError):
+    """The JSON is not a graph document."""
+
+
+class GraphError(OrchestraError):
+    """The document is well formed, but the graph it declares cannot exist."""
+
+
+class ModelError(OrchestraError):
+    """The files of a model are missing, damaged, or of a kind that is not loaded."""
+
+
+class BundleError(OrchestraError):
+    """A bundle of bridge weights is damaged, or was trained for something else."""
+
+
+class DataError(OrchestraError):
+    """A training record is malformed."""
+
+
+class ComposeError(OrchestraError):
+    """A composed model was asked for something that it cannot do."""

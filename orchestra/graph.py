@@ -1,0 +1,292 @@
+"""From a document and the facts about its models to a graph that can exist. Pure values; never imports torch.
+
+`check` lists every problem at once, or returns a `Graph`: who is joined to whom, at which sites.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import networkx as nx
+
+from orchestra.errors import GraphError
+from orchestra.spec import AugmentSpec, BridgeRecipe, GraphSpec
+
+ALIGNMENT_VERSION = 1
+"""Raised when the way augment tokens are aligned to anchor tokens changes, so that older bundles are refused."""
+
+AnchorLayer = int | Literal["embedding"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFacts:
+    """What is known of a model before a weight is read.
+
+    Attributes:
+        source: where it comes from, as an absolute path or a name for a model already in memory.
+        tokenizer: SHA-256 of what decides the token ids; None when unknown.
+        num_params, weight_bytes: read from the safetensors headers; None when unknown.
+    """
+
+    source: str
+    model_type: str
+    num_layers: int
+    d_model: int
+    num_heads: int
+    vocab_size: int
+    tokenizer: str | None = None
+    num_params: int | None = None
+    weight_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """One bridge, placed and sized. Layers count from 0; 'embedding' is the input of anchor layer 0."""
+
+    augment: str
+    augment_layer: int
+    anchor_layer: AnchorLayer
+    d_augment: int
+    d_anchor: int
+    num_heads: int
+    gate: Literal["none", "scalar", "token"] = "scalar"
+    positions: Literal["rotary", "none"] = "rotary"
+    variant: Literal["orchestra", "calm"] = "orchestra"
+
+    @property
+    def key(self) -> str:
+        """The site's name inside its stack, in bundles and in errors."""
+        return f"anchor_{self.anchor_layer}_from_{self.augment_layer}"
+
+    @property
+    def depth(self) -> int:
+        """Order along the anchor: the embedding comes before layer 0."""
+        return -1 if self.anchor_layer == "embedding" else self.anchor_layer
+
+    def __str__(self) -> str:
+        return (
+            f"anchor {self.anchor_layer} <- {self.augment} {self.augment_layer}   "
+            f"({self.d_augment} -> {self.d_anchor}, {self.num_heads} heads)"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BundleFacts:
+    """What a bundle says of itself: its sites, and what they were trained between."""
+
+    source: str
+    sites: tuple[Site, ...]
+    alignment_version: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What the outside world says about a document: models by name ('anchor' and augments), bundles by augment."""
+
+    models: Mapping[str, ModelFacts]
+    bundles: Mapping[str, BundleFacts] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """A model of the graph: its facts, and how it is to be held."""
+
+    name: str
+    facts: ModelFacts
+    dtype: str
+    device: str
+    enabled: bool = True
+    bundle: str | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Graph:
+    """A composition that can exist.
+
+    Attributes:
+        augments: sorted by name, so that the order in the document changes nothing.
+        sites: sorted by place along the anchor, then (augment, augment_layer): the order of summation.
+    """
+
+    description: str
+    anchor: Node
+    augments: tuple[Node, ...]
+    sites: tuple[Site, ...]
+
+    def wiring(self) -> "nx.MultiDiGraph[str]":
+        """The graph as networkx sees it: an edge per site, from augment to anchor."""
+        wires: nx.MultiDiGraph[str] = nx.MultiDiGraph()
+        wires.add_nodes_from([self.anchor.name, *(node.name for node in self.augments)])
+        wires.add_edges_from((site.augment, self.anchor.name, site.key) for site in self.sites)
+        return wires
+
+
+def check(spec: GraphSpec, facts: Facts, unread: Sequence[str] = ()) -> Graph:
+    """Decide whether the graph that a document declares can exist.
+
+    Args:
+        unread: problems met while the facts were gathered; they are listed with the others.
+
+    Raises:
+        GraphError: it cannot; the message has one line per problem.
+    """
+    problems = [*unsupported(spec), *unread]
+    sites: list[Site] = []
+    for name, augment in sorted(spec.augments.items()):
+        if name in facts.models and "anchor" in facts.models:
+            placed, misfits = _place(name, augment, facts)
+            sites += placed
+            problems += misfits
+            problems += _shared_tokenizer(name, facts)
+    if problems:
+        raise GraphError.listing(problems)
+    return Graph(
+        description=spec.description,
+        anchor=Node(
+            name="anchor", facts=facts.models["anchor"], dtype=spec.anchor.dtype, device=spec.anchor.device
+        ),
+        augments=tuple(_node(name, augment, facts) for name, augment in sorted(spec.augments.items())),
+        sites=tuple(sorted(sites, key=lambda site: (site.depth, site.augment, site.augment_layer))),
+    )
+
+
+def unsupported(spec: GraphSpec) -> Iterator[str]:
+    """Fields that the format has and this version cannot serve yet: refused, never ignored."""
+    for name, model in (("anchor", spec.anchor), *((f"augments.{n}", a) for n, a in sorted(spec.augments.items()))):
+        if not isinstance(model.model, str):
+            yield f"{name}.model is a merge; this version loads folders only. Merge first, and name the folder."
+        elif model.model.endswith(".gguf"):
+            yield f"{name}.model is the GGUF file {model.model!r}; this version loads safetensors folders only."
+        if model.revision is not None:
+            yield f"{name}.revision is {model.revision!r}; this version loads local folders only, which have none."
+        if model.tokenizer is not None:
+            yield (
+                f"{name}.tokenizer is {model.tokenizer!r}; in this version every model of a graph "
+                "shares the anchor's own tokenizer: drop the field."
+            )
+    for name, augment in sorted(spec.augments.items()):
+        if augment.bridges_revision is not None:
+            yield (
+                f"augments.{name}.bridges_revision is {augment.bridges_revision!r}; "
+                "this version loads bundles from local folders only, which have none."
+            )
+        if augment.template is not None:
+            yield (
+                f"augments.{name}.template maps special tokens between tokenizers; "
+                "in this version all models share one: drop the field."
+            )
+        if augment.context != "refresh":
+            yield f"augments.{name}.context is {augment.context!r}; this version knows 'refresh' only."
+        if augment.into != ("anchor",):
+            yield f"augments.{name}.into is {list(augment.into)!r}; this version feeds ['anchor'] only."
+
+
+def _node(name: str, augment: AugmentSpec, facts: Facts) -> Node:
+    return Node(
+        name=name,
+        facts=facts.models[name],
+        dtype=augment.dtype,
+        device=augment.device,
+        enabled=augment.enabled,
+        bundle=facts.bundles[name].source if name in facts.bundles else None,
+        seed=augment.bridges.seed if isinstance(augment.bridges, BridgeRecipe) else 0,
+    )
+
+
+def _place(name: str, augment: AugmentSpec, facts: Facts) -> tuple[list[Site], list[str]]:
+    """The sites of one augment, and what is wrong with them."""
+    anchor, reader = facts.models["anchor"], facts.models[name]
+    if isinstance(augment.bridges, BridgeRecipe):
+        sites, where = recipe_sites(name, augment.bridges, anchor=anchor, augment=reader), "bridges.pairs"
+    elif name in facts.bundles:
+        sites, where = list(facts.bundles[name].sites), f"bridges ({facts.bundles[name].source}) site"
+    else:
+        return [], []  # the bundle could not be read, and that has been said
+    problems = []
+    for index, site in enumerate(sites):
+        problems += _misfits(site, f"augments.{name}.{where}.{index}", anchor, reader)
+    seen: dict[str, int] = {}
+    for index, site in enumerate(sites):
+        if site.key in seen:
+            problems.append(
+                f"augments.{name}.{where}.{index} joins augment layer {site.augment_layer} to anchor layer "
+                f"{site.anchor_layer} again; augments.{name}.{where}.{seen[site.key]} does so already."
+            )
+        seen.setdefault(site.key, index)
+    if name in facts.bundles and facts.bundles[name].alignment_version != ALIGNMENT_VERSION:
+        problems.append(
+            f"augments.{name}.bridges has alignment version {facts.bundles[name].alignment_version}; "
+            f"this version of Orchestra aligns by version {ALIGNMENT_VERSION}. Train the bundle again."
+        )
+    return sites, problems
+
+
+def recipe_sites(name: str, recipe: BridgeRecipe, *, anchor: ModelFacts, augment: ModelFacts) -> list[Site]:
+    """Place the bridges of a fresh stack: the pairs as named, or one per `every` augment layers, evenly spread.
+
+    Source: CALM, section 3.1 and 4 (arXiv 2401.02412): every 4th augment layer, evenly over the anchor's layers.
+    """
+    if recipe.pairs is not None:
+        places: list[tuple[int, AnchorLayer]] = [(pair.augment_layer, pair.anchor_layer) for pair in recipe.pairs]
+    else:
+        count = max(1, augment.num_layers // (recipe.every or 4))
+        places = [
+            (math.ceil((i + 1) * augment.num_layers / count) - 1, math.ceil((i + 1) * anchor.num_layers / count) - 1)
+            for i in range(count)
+        ]
+    calm = recipe.variant == "calm"
+    return [
+        Site(
+            augment=name,
+            augment_layer=augment_layer,
+            anchor_layer=anchor_layer,
+            d_augment=augment.d_model,
+            d_anchor=anchor.d_model,
+            num_heads=recipe.heads or anchor.num_heads,
+            gate=recipe.gate or ("none" if calm else "scalar"),
+            positions=recipe.positions or ("none" if calm else "rotary"),
+            variant=recipe.variant,
+        )
+        for augment_layer, anchor_layer in places
+    ]
+
+
+def _misfits(site: Site, where: str, anchor: ModelFacts, augment: ModelFacts) -> Iterator[str]:
+    if site.augment_layer >= augment.num_layers:
+        yield _past_the_end(f"{where}.augment_layer", site.augment_layer, site.augment, augment.num_layers)
+    if site.anchor_layer != "embedding" and site.anchor_layer >= anchor.num_layers:
+        yield _past_the_end(f"{where}.anchor_layer", site.anchor_layer, "the anchor", anchor.num_layers)
+    for field_, width, model, facts in (
+        ("d_augment", site.d_augment, site.augment, augment),
+        ("d_anchor", site.d_anchor, "the anchor", anchor),
+    ):
+        if width != facts.d_model:
+            yield f"{where}.{field_} is {width}, but {model} has width {facts.d_model}."
+    if site.d_anchor % site.num_heads:
+        yield f"{where}: {site.num_heads} heads do not divide the anchor's width {site.d_anchor}."
+    elif site.positions == "rotary" and (site.d_anchor // site.num_heads) % 2:
+        yield (
+            f"{where}: rotary positions need an even width per head, but {site.d_anchor} / {site.num_heads} is "
+            f"{site.d_anchor // site.num_heads}; change 'heads', or set 'positions' to 'none'."
+        )
+
+
+def _past_the_end(where: str, layer: int, model: str, num_layers: int) -> str:
+    return f"{where} is {layer}, but {model} has {num_layers} layers, numbered 0 to {num_layers - 1}."
+
+
+def _shared_tokenizer(name: str, facts: Facts) -> Iterator[str]:
+    anchor, augment = facts.models["anchor"], facts.models[name]
+    if anchor.tokenizer is not None and augment.tokenizer is not None:
+        if anchor.tokenizer != augment.tokenizer:
+            yield (
+                f"augments.{name}: its tokenizer ({augment.tokenizer[:12]}) is not the anchor's "
+                f"({anchor.tokenizer[:12]}); in this version all models of a graph share one tokenizer."
+            )
+    elif anchor.vocab_size != augment.vocab_size:
+        yield (
+            f"augments.{name}: its vocabulary has {augment.vocab_size} tokens and the anchor's "
+            f"{anchor.vocab_size}; in this version all models of a graph share one tokenizer."
+        )

@@ -1,0 +1,142 @@
+"""A bundle is a stack on disk: `bridge_config.json`, `bridge_model.safetensors` and a card. This half has no torch."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+
+from orchestra.errors import BundleError
+from orchestra.graph import ALIGNMENT_VERSION, ModelFacts, Site
+from orchestra.spec import Closed, Layer
+
+CONFIG_FILE = "bridge_config.json"
+WEIGHTS_FILE = "bridge_model.safetensors"
+CARD_FILE = "README.md"
+
+
+class Identity(Closed):
+    """The model that a bundle was trained against: it fits this one and no other.
+
+    Attributes:
+        fingerprint: SHA-256 of the weights.
+        tokenizer: SHA-256 of what decides the token ids; None when unknown.
+    """
+
+    name: str
+    fingerprint: str
+    model_type: str
+    num_layers: int
+    d_model: int
+    vocab_size: int
+    tokenizer: str | None = None
+
+
+class BundleSite(Closed):
+    """One bridge of a bundle; widths are those of the two models."""
+
+    augment_layer: Layer
+    anchor_layer: Layer | Literal["embedding"]
+    num_heads: int = Field(gt=0)
+    gate: Literal["none", "scalar", "token"]
+    positions: Literal["rotary", "none"]
+    variant: Literal["orchestra", "calm"]
+
+
+class BundleConfig(Closed):
+    """The content of `bridge_config.json`."""
+
+    format: Literal["orchestra/bundle@1"] = "orchestra/bundle@1"
+    anchor: Identity
+    augment: Identity
+    sites: tuple[BundleSite, ...] = Field(min_length=1)
+    alignment_version: int = ALIGNMENT_VERSION
+    weights_sha256: str
+    recipe: dict[str, Any] = Field(default_factory=dict)
+    scores: dict[str, Any] = Field(default_factory=dict)
+
+    def placed(self, augment: str) -> tuple[Site, ...]:
+        """The sites of the bundle, for an augment of that name."""
+        return tuple(
+            Site(
+                augment=augment,
+                augment_layer=site.augment_layer,
+                anchor_layer=site.anchor_layer,
+                d_augment=self.augment.d_model,
+                d_anchor=self.anchor.d_model,
+                num_heads=site.num_heads,
+                gate=site.gate,
+                positions=site.positions,
+                variant=site.variant,
+            )
+            for site in self.sites
+        )
+
+
+def identify(facts: ModelFacts, fingerprint: str, *, name: str | None = None) -> Identity:
+    """What a bundle remembers of a model: no path, only a name, by default its folder's."""
+    return Identity(
+        name=name or Path(facts.source).name,
+        fingerprint=fingerprint,
+        model_type=facts.model_type,
+        num_layers=facts.num_layers,
+        d_model=facts.d_model,
+        vocab_size=facts.vocab_size,
+        tokenizer=facts.tokenizer,
+    )
+
+
+def bundle_sites(sites: Sequence[Site]) -> tuple[BundleSite, ...]:
+    """What a bundle remembers of its sites."""
+    return tuple(
+        BundleSite(
+            augment_layer=site.augment_layer,
+            anchor_layer=site.anchor_layer,
+            num_heads=site.num_heads,
+            gate=site.gate,
+            positions=site.positions,
+            variant=site.variant,
+        )
+        for site in sites
+    )
+
+
+def read_config(folder: Path) -> BundleConfig:
+    """Read and validate a bundle's config.
+
+    Raises:
+        BundleError: it is missing, not JSON, or not a bundle's; every problem is listed.
+    """
+    path = folder / CONFIG_FILE
+    try:
+        text = path.read_text(encoding="utf-8")
+        json.loads(text)
+        return BundleConfig.model_validate_json(text)
+    except FileNotFoundError as error:
+        raise BundleError(f"{folder}: is not a bundle: it holds no {CONFIG_FILE}.") from error
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read: {error.strerror}.") from error
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BundleError(f"{path}: is not JSON.") from error
+    except ValidationError as error:
+        lines = (f"{path}: {'.'.join(map(str, d['loc']))}: {d['msg'].lower()}." for d in error.errors())
+        raise BundleError.listing(lines) from error
+
+
+def misfits(config: BundleConfig, *, anchor: Identity, augment: Identity) -> Iterator[str]:
+    """Every way in which a bundle was trained for something else, a line each."""
+    if config.alignment_version != ALIGNMENT_VERSION:
+        yield f"its alignment version is {config.alignment_version}, and this Orchestra's is {ALIGNMENT_VERSION}"
+    for role, trained, given in (("anchor", config.anchor, anchor), ("augment", config.augment, augment)):
+        for field in ("model_type", "num_layers", "d_model", "vocab_size"):
+            was, found = getattr(trained, field), getattr(given, field)
+            if was != found:
+                yield f"the {role}'s {field} is {found}, and it was trained with {was}"
+        if trained.tokenizer and given.tokenizer and trained.tokenizer != given.tokenizer:
+            yield f"the {role}'s tokenizer is {given.tokenizer[:12]}, and it was trained with {trained.tokenizer[:12]}"
+        if trained.fingerprint != given.fingerprint:
+            yield (
+                f"the {role}'s weights are {given.fingerprint[:12]} ({given.name}), "
+                f"and it was trained with {trained.fingerprint[:12]} ({trained.name})"
+            )

@@ -1,0 +1,1 @@
+"""Bridges as tensors: nothing here knows a file, a model or a tokenizer."""

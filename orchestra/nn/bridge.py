@@ -1,0 +1,129 @@
+"""One bridge: gated cross-attention from one augment layer into one anchor layer."""
+
+import hashlib
+from typing import NamedTuple
+
+import torch
+from einops import rearrange
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+
+from orchestra.graph import Site
+from orchestra.nn.mask import rotary
+
+LOCAL_BIAS = 3.0
+"""Starting value of the query and key biases: under rotary positions it makes a fresh bridge look at its own place."""
+
+
+class KeysValues(NamedTuple):
+    """What a bridge read from an augment: what its cache keeps."""
+
+    keys: Float[Tensor, "batch heads augment_seq d_head"]
+    values: Float[Tensor, "batch heads augment_seq d_head"]
+
+
+class Bridge(nn.Module):
+    r"""Gated cross-attention from one augment layer into one anchor layer.
+
+    .. math:: r = g(h)\, W_O\, \mathrm{Attn}(R\,(W_Q \hat h + b_Q),\; R\,(W_K P \hat c + b_K),\; W_V P \hat c)
+
+    with :math:`\hat h, \hat c` the RMS-normalised hidden states of anchor and augment, :math:`P` the projection from
+    the augment's width to the anchor's, :math:`R` the rotary positions, and :math:`g` the gate: 1 (``none``),
+    :math:`\tanh(g)` (``scalar``), or :math:`\sigma(w \cdot \hat h + b)` (``token``). The variant ``calm`` has no
+    norm, no gate, no positions and no biases. A fresh bridge adds exactly nothing: the scalar gate, or else
+    :math:`W_O`, starts at zero.
+
+    Source: CALM, section 3.1 (arXiv 2401.02412); the zero-initialised gate is Flamingo's, section 2.2 (arXiv 2204.14198).
+    """
+
+    def __init__(self, site: Site, *, seed: int = 0) -> None:
+        super().__init__()
+        self.site = site
+        self.d_head = site.d_anchor // site.num_heads
+        normed, local = site.variant == "orchestra", site.positions == "rotary"
+        self.norm_hidden = nn.RMSNorm(site.d_anchor, eps=1e-6) if normed else nn.Identity()
+        self.norm_context = nn.RMSNorm(site.d_augment, eps=1e-6) if normed else nn.Identity()
+        self.proj = nn.Linear(site.d_augment, site.d_anchor, bias=False)
+        self.query = nn.Linear(site.d_anchor, site.d_anchor, bias=local)
+        self.key = nn.Linear(site.d_anchor, site.d_anchor, bias=local)
+        self.value = nn.Linear(site.d_anchor, site.d_anchor, bias=False)
+        self.out = nn.Linear(site.d_anchor, site.d_anchor, bias=False)
+        if site.gate == "scalar":
+            self.gate = nn.Parameter(torch.zeros(()))
+        elif site.gate == "token":
+            self.gate_map = nn.Linear(site.d_anchor, 1)
+        self.reset_parameters(seed)
+
+    @torch.no_grad()
+    def reset_parameters(self, seed: int) -> None:
+        """Draw fresh weights, seeded by the name of the site and not by the order of construction."""
+        site = f"{self.site.augment}/{self.site.key}/{seed}"
+        generator = torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(site.encode()).digest()[:7]))
+        for linear in (self.proj, self.query, self.key, self.value, self.out):
+            weight = torch.randn(linear.weight.shape, generator=generator) * linear.in_features**-0.5
+            linear.weight.copy_(weight)
+            if linear.bias is not None:
+                linear.bias.fill_(LOCAL_BIAS)
+        if self.site.gate != "scalar":
+            self.out.weight.zero_()
+        if self.site.gate == "token":
+            self.gate_map.weight.zero_()
+            self.gate_map.bias.zero_()
+
+    def read(
+        self,
+        context: Float[Tensor, "batch augment_seq d_augment"],
+        position: Int[Tensor, "batch augment_seq"],
+    ) -> KeysValues:
+        """Turn an augment's hidden states into keys and values.
+
+        Args:
+            position: the index of the anchor token at which each augment token was committed.
+        """
+        projected = self.proj(self.norm_context(context.to(self.proj.weight.dtype)))
+        keys = self._heads(self.key(projected))
+        return KeysValues(self._rotate(keys, position), self._heads(self.value(projected)))
+
+    def forward(
+        self,
+        hidden: Float[Tensor, "batch anchor_seq d_anchor"],
+        read: KeysValues,
+        mask: Bool[Tensor, "batch anchor_seq augment_seq"],
+        position: Int[Tensor, "batch anchor_seq"],
+    ) -> Float[Tensor, "batch anchor_seq d_anchor"]:
+        """Compute the gated residual, in the bridge's dtype; it is not yet added.
+
+        Args:
+            mask: ``True`` where a query may look. A query that may look nowhere gets exact zeros.
+            position: index of each anchor token, padding not counted.
+        """
+        hidden = self.norm_hidden(hidden.to(self.out.weight.dtype))
+        queries = self._rotate(self._heads(self.query(hidden)), position)
+        somewhere = mask.any(-1, keepdim=True)
+        # A row without a key would be a softmax over nothing; it looks everywhere instead, and is zeroed below.
+        attended = functional.scaled_dot_product_attention(
+            queries, read.keys, read.values, attn_mask=(mask | ~somewhere)[:, None]
+        )
+        residual = self.out(rearrange(attended, "b h s d -> b s (h d)")) * self.gate_of(hidden)
+        return torch.where(somewhere, residual, torch.zeros((), dtype=residual.dtype, device=residual.device))
+
+    def gate_of(self, normed: Float[Tensor, "batch anchor_seq d_anchor"]) -> Float[Tensor, "..."]:
+        """The gate's value, broadcastable over the residual; 1 where the bridge has none."""
+        if self.site.gate == "scalar":
+            return torch.tanh(self.gate)
+        if self.site.gate == "token":
+            return torch.sigmoid(self.gate_map(normed))
+        return torch.ones((), dtype=normed.dtype, device=normed.device)
+
+    def _heads(self, states: Float[Tensor, "batch seq d_anchor"]) -> Float[Tensor, "batch heads seq d_head"]:
+        return rearrange(states, "b s (h d) -> b h s d", d=self.d_head)
+
+    def _rotate(
+        self, states: Float[Tensor, "batch heads seq d_head"], position: Int[Tensor, "batch seq"]
+    ) -> Float[Tensor, "batch heads seq d_head"]:
+        if self.site.positions == "none":
+            return states
+        cosines, sines = rotary(position, self.d_head, dtype=states.dtype)
+        first, second = states.chunk(2, dim=-1)
+        return states * cosines + torch.cat([-second, first], dim=-1) * sines

@@ -1,0 +1,1 @@
+"""The composed model: several frozen models run as one."""

@@ -1,0 +1,77 @@
+"""Which augment tokens each anchor position sees. The one place that knows how tokens of the two correspond.
+
+All models of a graph share one tokenizer here, so an augment reads the anchor's ids, token for token, and each of its
+tokens is committed at the anchor token of the same index.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from orchestra.errors import ComposeError
+from orchestra.nn.mask import positions, visible
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alignment:
+    """One forward of one augment, aligned to the anchor's.
+
+    Attributes:
+        ids, valid, position: what the augment reads now; `valid` covers its whole past as well.
+        committed: index of the anchor token at which each new augment token was committed.
+        query_position: index of each new anchor token, padding not counted.
+        mask: where each new anchor token may look, over all augment tokens so far.
+    """
+
+    ids: Int[Tensor, "batch augment_new"]
+    valid: Int[Tensor, "batch augment_seq"]
+    position: Int[Tensor, "batch augment_new"]
+    committed: Int[Tensor, "batch augment_new"]
+    query_position: Int[Tensor, "batch anchor_new"]
+    mask: Bool[Tensor, "batch anchor_new augment_seq"]
+
+
+def align(ids: Int[Tensor, "batch anchor_new"], valid: Int[Tensor, "batch anchor_seq"]) -> Alignment:
+    """Align an augment that shares the anchor's tokenizer.
+
+    Args:
+        ids: the anchor's new tokens.
+        valid: 1 for each token of the past and of now, 0 at padding.
+    """
+    new = ids.shape[1]
+    index = positions(valid.bool())
+    mask = visible(
+        query_position=index[:, -new:],
+        query_valid=valid[:, -new:].bool(),
+        key_position=index,
+        key_valid=valid.bool(),
+    )
+    return Alignment(
+        ids=ids,
+        valid=valid,
+        position=index[:, -new:],
+        committed=index[:, -new:],
+        query_position=index[:, -new:],
+        mask=mask,
+    )
+
+
+def full_mask(
+    ids: Int[Tensor, "batch anchor_new"], attention_mask: Tensor | None, past: int
+) -> Int[Tensor, "batch anchor_seq"]:
+    """The attention mask over past and present; all ones when the caller gave none.
+
+    Raises:
+        ComposeError: the mask is not of the shape (batch, past + new).
+    """
+    shape = (ids.shape[0], past + ids.shape[1])
+    if attention_mask is None:
+        return torch.ones(shape, dtype=torch.long, device=ids.device)
+    if tuple(attention_mask.shape) != shape:
+        raise ComposeError(
+            f"attention_mask has shape {tuple(attention_mask.shape)}; for {past} cached and {ids.shape[1]} new "
+            f"tokens it must be {shape}."
+        )
+    return attention_mask.to(torch.long)

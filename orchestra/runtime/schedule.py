@@ -1,0 +1,161 @@
+"""One forward of the composition: who runs, what is tapped, and how residuals are summed.
+
+The state of a forward lives in a `Pass`, reachable through a context variable while the forward lasts and not a
+moment longer. Hooks on the views read it there; nothing is kept on a module.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from orchestra.nn.bridge import Bridge
+from orchestra.runtime.align import Alignment
+from orchestra.runtime.cache import ComposedCache
+from orchestra.runtime.view import first_tensor, with_first_tensor, wrap_forward
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """What one bridge did in one forward.
+
+    Attributes:
+        gate: per token ``(batch, anchor_seq)``.
+        share: |residual| / |hidden| per token ``(batch, anchor_seq)``.
+    """
+
+    bridge: Bridge
+    gate: Tensor
+    share: Tensor
+
+
+@dataclass(slots=True, kw_only=True)
+class Pass:
+    """The state of one forward.
+
+    Attributes:
+        taps: hidden states by (augment, layer); filled as the augments run.
+        recompute: whether anchor layers and bridges are recomputed in the backward pass.
+    """
+
+    alignments: Mapping[str, Alignment]
+    cache: ComposedCache | None
+    recompute: bool = False
+    taps: dict[tuple[str, int], Tensor] = field(default_factory=dict)
+    traces: list[Trace] | None = None
+
+
+_current: ContextVar[Pass | None] = ContextVar("orchestra_pass", default=None)
+
+
+@contextmanager
+def running(state: Pass) -> Iterator[Pass]:
+    """Make a pass the current one, for the length of a block."""
+    token = _current.set(state)
+    try:
+        yield state
+    finally:
+        _current.reset(token)
+
+
+def tap(layer: nn.Module, augment: str, index: int) -> None:
+    """Have a layer of an augment's view leave its output in the current pass."""
+
+    def hook(_module: nn.Module, _args: Any, output: Any) -> None:
+        state = _current.get()
+        if state is not None:
+            state.taps[augment, index] = first_tensor(output)
+
+    layer.register_forward_hook(hook)
+
+
+def inject(layer: nn.Module, bridges: list[Bridge]) -> None:
+    """Have a layer of the anchor's view add the residuals of its bridges to its output."""
+
+    def hook(_module: nn.Module, _args: Any, output: Any) -> Any:
+        hidden = first_tensor(output)
+        bridged = add_residuals(hidden, bridges)
+        return None if bridged is hidden else with_first_tensor(output, bridged)
+
+    layer.register_forward_hook(hook)
+
+
+def inject_embedding(layer: nn.Module, bridges: list[Bridge]) -> None:
+    """Have the anchor's first layer read its input with the residuals of these bridges added."""
+
+    def hook(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if args:
+            return (add_residuals(args[0], bridges), *args[1:]), kwargs
+        return args, {**kwargs, "hidden_states": add_residuals(kwargs["hidden_states"], bridges)}
+
+    layer.register_forward_pre_hook(hook, with_kwargs=True)
+
+
+def recompute_in_backward(layer: nn.Module) -> None:
+    """Have a layer of the anchor's view keep no activations where the current pass says so.
+
+    Only the layer's own forward is recomputed. Residuals are added outside of it, so recomputation reads no state.
+    """
+
+    def around(forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        state = _current.get()
+        if state is None or not state.recompute:
+            return forward(*args, **kwargs)
+        return checkpoint(forward, *args, use_reentrant=False, **kwargs)
+
+    wrap_forward(layer, around)
+
+
+def add_residuals(hidden: Tensor, bridges: list[Bridge]) -> Tensor:
+    """H plus the sum of the residuals of all running augments.
+
+    All bridges read the same H. Residuals are summed in at least fp32, in the order of `bridges` (sorted by augment
+    and augment layer), and added once.
+
+    Args:
+        hidden: ``(batch, anchor_seq, d_anchor)``.
+    """
+    state = _current.get()
+    if state is None:
+        return hidden
+    wide = torch.promote_types(hidden.dtype, torch.float32)
+    total: Tensor | None = None
+    for bridge in bridges:
+        if bridge.site.augment in state.alignments:
+            residual = _residual(state, bridge, hidden).to(device=hidden.device, dtype=wide)
+            total = residual if total is None else total + residual
+    return hidden if total is None else (hidden.to(wide) + total).to(hidden.dtype)
+
+
+def _residual(state: Pass, bridge: Bridge, hidden: Tensor) -> Tensor:
+    site = bridge.site
+    alignment = state.alignments[site.augment]
+    context = state.taps[site.augment, site.augment_layer].to(hidden.device)
+    read = bridge.read(context, alignment.committed)
+    if state.cache is not None:
+        read = state.cache.extend(site.augment, site.key, read)
+    arguments = (hidden, read, alignment.mask, alignment.query_position)
+    if state.recompute:
+        residual: Tensor = checkpoint(bridge, *arguments, use_reentrant=False)
+    else:
+        residual = bridge(*arguments)
+    if state.traces is not None:
+        state.traces.append(_trace(bridge, hidden, residual))
+    return residual
+
+
+@torch.no_grad()
+def _trace(bridge: Bridge, hidden: Tensor, residual: Tensor) -> Trace:
+    normed = bridge.norm_hidden(hidden.to(bridge.out.weight.dtype))
+    size = hidden.float().norm(dim=-1)
+    gate = bridge.gate_of(normed).float()
+    return Trace(
+        bridge=bridge,
+        gate=gate.squeeze(-1).expand_as(size) if gate.ndim else gate.expand_as(size),
+        share=residual.float().norm(dim=-1) / size.clamp_min(1e-9),
+    )
