@@ -1,0 +1,28 @@
+"""What holds for every test: shapes are checked, one thread, no network, nothing left outside the test's folder."""
+
+import os
+from pathlib import Path
+
+import jaxtyping
+import pytest
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+# Before any module of these packages is imported: every annotated shape is then checked on every call.
+jaxtyping.install_import_hook(["orchestra.nn", "orchestra.runtime"], "beartype.beartype")
+
+import torch  # noqa: E402
+from hypothesis import settings  # noqa: E402
+
+torch.set_num_threads(1)
+settings.register_profile("orchestra", deadline=None, max_examples=50)
+settings.load_profile("orchestra")
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A fresh cache folder for each test."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("ORCHESTRA_CACHE", str(folder))
+    return folder
