@@ -1,6 +1,6 @@
 """Orchestra composes language models: one frozen anchor, frozen augments, and trained bridges between them.
 
-    model = orchestra.load("graph.json")
+`orchestra.load("graph.json")` returns the composed model.
 """
 
 from importlib import import_module
@@ -17,7 +17,7 @@ from orchestra.errors import (
 )
 
 if TYPE_CHECKING:
-    from orchestra.api import load, plan
+    from orchestra.api import load
     from orchestra.runtime.model import ComposedModel
 
 __version__ = "0.1.0"
@@ -31,14 +31,17 @@ __all__ = [
     "OrchestraError",
     "SpecError",
     "load",
-    "plan",
 ]
 
 # Loaded on first use: `orchestra check` must not wait for torch.
-_LAZY = {"load": "orchestra.api", "plan": "orchestra.api", "ComposedModel": "orchestra.runtime.model"}
+_LAZY = {"load": "orchestra.api", "ComposedModel": "orchestra.runtime.model"}
 
 
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
         return getattr(import_module(_LAZY[name]), name)
     raise AttributeError(f"module 'orchestra' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

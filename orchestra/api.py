@@ -9,20 +9,15 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from orchestra import graph as graphs
-from orchestra import plan as plans
-from orchestra import spec as specs
-from orchestra.errors import GraphError
 from orchestra.graph import Graph, ModelFacts, Node
 from orchestra.io.bundle import Identity, identify
 from orchestra.io.checkpoint import fingerprint
-from orchestra.io.facts import config_facts, gather
+from orchestra.io.facts import config_facts
 from orchestra.io.models import load_model, load_tokenizer
 from orchestra.io.stacks import read_stack
 from orchestra.nn.stack import Stack
-from orchestra.plan import Plan
+from orchestra.paper import plan
 from orchestra.runtime.model import ComposedModel
-from orchestra.spec import GraphSpec
 
 
 def load(
@@ -48,8 +43,7 @@ def load(
         BundleError: a bundle does not fit.
     """
     given = dict(models or {})
-    spec, base = _document(source)
-    planned = _plan(spec, base, {name: _facts_in_memory(name, model) for name, model in given.items()})
+    planned = plan(source, known={name: _facts_in_memory(name, model) for name, model in given.items()})
     loaded = _load_models(planned.graph, given)
     identify_ = _identities(planned.graph, given)
     stacks = {node.name: _stack(planned.graph, node, loaded, identify_) for node in planned.graph.augments}
@@ -63,31 +57,6 @@ def load(
         tokenizer=tokenizer,
         identify=identify_,
     )
-
-
-def plan(source: str | Path | Mapping[str, Any]) -> Plan:
-    """Work out what a graph would run, without loading a weight.
-
-    Raises:
-        SpecError, GraphError: as `load`; every problem is listed.
-    """
-    return _plan(*_document(source), {})
-
-
-def _document(source: str | Path | Mapping[str, Any]) -> tuple[GraphSpec, Path]:
-    if isinstance(source, Mapping):
-        return specs.parse(source), Path.cwd()
-    path = Path(source).expanduser()
-    return specs.read(path), path.resolve().parent
-
-
-def _plan(spec: GraphSpec, base: Path, known: Mapping[str, ModelFacts]) -> Plan:
-    strangers = sorted(set(known) - {"anchor", *spec.augments})
-    if strangers:
-        names = ", ".join(["anchor", *sorted(spec.augments)])
-        raise GraphError(f"models has {strangers[0]!r}, which the graph does not name; it names {names}.")
-    facts, problems = gather(spec, base, known)
-    return plans.plan(graphs.check(spec, facts, problems))
 
 
 def _facts_in_memory(name: str, model: PreTrainedModel) -> ModelFacts:

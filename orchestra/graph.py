@@ -119,7 +119,8 @@ class Graph:
         """The graph as networkx sees it: an edge per site, from augment to anchor."""
         wires: nx.MultiDiGraph[str] = nx.MultiDiGraph()
         wires.add_nodes_from([self.anchor.name, *(node.name for node in self.augments)])
-        wires.add_edges_from((site.augment, self.anchor.name, site.key) for site in self.sites)
+        for site in self.sites:
+            wires.add_edge(site.augment, self.anchor.name, key=site.key)
         return wires
 
 
@@ -144,9 +145,7 @@ def check(spec: GraphSpec, facts: Facts, unread: Sequence[str] = ()) -> Graph:
         raise GraphError.listing(problems)
     return Graph(
         description=spec.description,
-        anchor=Node(
-            name="anchor", facts=facts.models["anchor"], dtype=spec.anchor.dtype, device=spec.anchor.device
-        ),
+        anchor=Node(name="anchor", facts=facts.models["anchor"], dtype=spec.anchor.dtype, device=spec.anchor.device),
         augments=tuple(_node(name, augment, facts) for name, augment in sorted(spec.augments.items())),
         sites=tuple(sorted(sites, key=lambda site: (site.depth, site.augment, site.augment_layer))),
     )
@@ -204,7 +203,7 @@ def _place(name: str, augment: AugmentSpec, facts: Facts) -> tuple[list[Site], l
         sites, where = list(facts.bundles[name].sites), f"bridges ({facts.bundles[name].source}) site"
     else:
         return [], []  # the bundle could not be read, and that has been said
-    problems = []
+    problems: list[str] = []
     for index, site in enumerate(sites):
         problems += _misfits(site, f"augments.{name}.{where}.{index}", anchor, reader)
     seen: dict[str, int] = {}

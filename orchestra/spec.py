@@ -144,9 +144,7 @@ def read(path: Path) -> GraphSpec:
     try:
         return parse(json.loads(text, object_pairs_hook=_no_duplicates))
     except json.JSONDecodeError as error:
-        raise SpecError(
-            f"{path}: is not JSON: {error.msg} at line {error.lineno}, column {error.colno}."
-        ) from error
+        raise SpecError(f"{path}: is not JSON: {error.msg} at line {error.lineno}, column {error.colno}.") from error
     except RecursionError as error:
         raise SpecError(f"{path}: is not a graph: it is nested too deeply.") from error
     except SpecError as error:

@@ -95,8 +95,14 @@ def config_facts(config: Mapping[str, Any], *, source: str) -> ModelFacts:
     text = config.get("text_config") or config  # multimodal configs keep the language model's under this name
     if not isinstance(text, Mapping):
         raise ModelError(f"{source}: its config's text_config is not an object.")
-    sizes = {field: _size(text, field, source) for field in _ALIASES}
-    return ModelFacts(source=source, model_type=str(text.get("model_type", "unknown")), **sizes)
+    return ModelFacts(
+        source=source,
+        model_type=str(text.get("model_type", "unknown")),
+        num_layers=_size(text, "num_layers", source),
+        d_model=_size(text, "d_model", source),
+        num_heads=_size(text, "num_heads", source),
+        vocab_size=_size(text, "vocab_size", source),
+    )
 
 
 def tokenizer_fingerprint(folder: Path) -> str | None:
@@ -117,9 +123,7 @@ def bundle_facts(folder: Path, augment: str) -> BundleFacts:
         BundleError: no bridge_config.json, or one that is damaged.
     """
     config = read_config(folder)
-    return BundleFacts(
-        source=str(folder), sites=config.placed(augment), alignment_version=config.alignment_version
-    )
+    return BundleFacts(source=str(folder), sites=config.placed(augment), alignment_version=config.alignment_version)
 
 
 def _size(config: Mapping[str, Any], field: str, source: str) -> int:

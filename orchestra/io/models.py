@@ -1,6 +1,7 @@
 """Loads checkpoints and tokenizers with transformers: safetensors only, no remote code, one copy of each."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
@@ -19,7 +20,7 @@ def load_model(folder: Path, *, dtype: str, device: str) -> PreTrainedModel:
         ModelError: transformers cannot load it, weights are missing, or they hold NaN or infinity.
     """
     try:
-        model, report = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype="auto" if dtype == "auto" else getattr(torch, dtype),
             local_files_only=True,
@@ -29,6 +30,8 @@ def load_model(folder: Path, *, dtype: str, device: str) -> PreTrainedModel:
         )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise ModelError(f"{folder}: transformers cannot load it: {error}") from error
+    model: PreTrainedModel = loaded[0]
+    report: dict[str, Any] = loaded[1]
     for what in ("missing_keys", "mismatched_keys"):
         if report[what]:
             names = ", ".join(sorted(map(str, report[what]))[:3])
@@ -36,7 +39,9 @@ def load_model(folder: Path, *, dtype: str, device: str) -> PreTrainedModel:
     broken = [name for name, weight in model.named_parameters() if not torch.isfinite(weight.sum(dtype=torch.float32))]
     if broken:
         raise ModelError(f"{folder}: holds NaN or infinity in {broken[0]}.")
-    return model.to(resolve_device(device)).eval()
+    model.to(resolve_device(device))  # type: ignore[arg-type]
+    model.train(False)
+    return model
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase | None:

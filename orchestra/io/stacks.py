@@ -15,12 +15,20 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from orchestra.errors import BundleError, ModelError
-from orchestra.io.bundle import CARD_FILE, CONFIG_FILE, WEIGHTS_FILE, BundleConfig, Identity, bundle_sites, misfits
-from orchestra.io.bundle import read_config
+from orchestra.graph import Site
+from orchestra.io.bundle import (
+    CARD_FILE,
+    CONFIG_FILE,
+    WEIGHTS_FILE,
+    BundleConfig,
+    Identity,
+    bundle_sites,
+    misfits,
+    read_config,
+)
 from orchestra.io.card import card
 from orchestra.io.checkpoint import file_sha256
 from orchestra.io.safetensors_header import read_header
-from orchestra.graph import Site
 
 
 def read_stack(

@@ -34,7 +34,8 @@ class Bridge(nn.Module):
     norm, no gate, no positions and no biases. A fresh bridge adds exactly nothing: the scalar gate, or else
     :math:`W_O`, starts at zero.
 
-    Source: CALM, section 3.1 (arXiv 2401.02412); the zero-initialised gate is Flamingo's, section 2.2 (arXiv 2204.14198).
+    Source: CALM, section 3.1 (arXiv 2401.02412); the zero-initialised gate is Flamingo's, section 2.2
+    (arXiv 2204.14198).
     """
 
     def __init__(self, site: Site, *, seed: int = 0) -> None:

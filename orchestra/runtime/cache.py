@@ -49,7 +49,7 @@ class ComposedCache(DynamicCache):
 
     def reset(self) -> None:
         """Forget everything, the set of augments included."""
-        super().reset()
+        super().reset()  # type: ignore[no-untyped-call]
         self.active = None
         for part in self._parts():
             part.reset()
@@ -80,7 +80,7 @@ class ComposedCache(DynamicCache):
 
     def activate_past_recording(self) -> None:
         """Keep what a later `crop` may need, in every part."""
-        super().activate_past_recording()
+        super().activate_past_recording()  # type: ignore[no-untyped-call]
         for part in self._parts():
             part.activate_past_recording()
 

@@ -56,7 +56,7 @@ def contributions(model: "ComposedModel", text: str) -> Contributions:
     with torch.no_grad():
         traces = model.traced(ids)
     return Contributions(
-        tokens=tuple(model.tokenizer.decode([token]) for token in ids[0].tolist()),
+        tokens=tuple(str(model.tokenizer.decode([token])) for token in ids[0].tolist()),
         bridges=tuple(
             Contribution(
                 augment=trace.bridge.site.augment,

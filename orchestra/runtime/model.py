@@ -5,12 +5,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
-from transformers import GenerationMixin, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.generation import GenerationConfig
+from transformers import GenerationConfig, GenerationMixin, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from orchestra.errors import ComposeError
@@ -68,11 +67,9 @@ class ComposedModel(PreTrainedModel, GenerationMixin):
         self._recompute = False
         for model in (anchor, *augments.values()):
             model.requires_grad_(False)
-        self.generation_config = GenerationConfig.from_dict(
-            (anchor.generation_config or GenerationConfig()).to_dict()
-        )
+        self.generation_config = GenerationConfig.from_dict((anchor.generation_config or GenerationConfig()).to_dict())
         self._build_views()
-        self.eval()
+        self.train(False)
 
     def _build_views(self) -> None:
         graph = self.plan.graph
@@ -91,6 +88,7 @@ class ComposedModel(PreTrainedModel, GenerationMixin):
         for node, cost in zip(graph.augments, self.plan.costs, strict=True):
             model = self.augment(node.name)
             body = model.base_model
+            assert isinstance(body, PreTrainedModel)
             reader, tapped = view(body, num_layers=node.facts.num_layers, keep=cost.layers_run)
             for index in {site.augment_layer for site in graph.sites if site.augment == node.name}:
                 tap(tapped[index], node.name, index)
@@ -128,9 +126,10 @@ class ComposedModel(PreTrainedModel, GenerationMixin):
 
     def get_output_embeddings(self) -> nn.Module | None:
         """The anchor's."""
-        return self.anchor.get_output_embeddings()
+        embeddings: nn.Module | None = self.anchor.get_output_embeddings()
+        return embeddings
 
-    def train(self, mode: bool = True) -> Self:
+    def train(self, mode: bool = True) -> "ComposedModel":
         """Put the bridges in train mode; frozen models stay in eval mode."""
         super().train(mode)
         for model in (self.anchor, *self.augments.values()):
@@ -235,7 +234,7 @@ class ComposedModel(PreTrainedModel, GenerationMixin):
 
     def _cache(self, given: object, use_cache: bool | None) -> ComposedCache | None:
         if use_cache is None:
-            use_cache = given is not None or not (self.training or torch.is_grad_enabled() and self._recompute)
+            use_cache = given is not None or not (self.training or (torch.is_grad_enabled() and self._recompute))
         if given is None and use_cache:
             given = self._new_cache()
         if not use_cache or given is None:
@@ -300,7 +299,7 @@ class ComposedModel(PreTrainedModel, GenerationMixin):
 
     # -- generation ----------------------------------------------------------------------------------------------
 
-    def _prepare_cache_for_generation(
+    def _prepare_cache_for_generation(  # type: ignore[override]  # transformers says bool, and returns nothing
         self,
         generation_config: GenerationConfig,
         model_kwargs: dict[str, Any],
@@ -333,7 +332,9 @@ class ComposedModel(PreTrainedModel, GenerationMixin):
         """Refused: continuous batching would decode wrong tokens."""
         raise ComposeError("continuous batching (generate_batch) is not supported: use generate.")
 
-    def gradient_checkpointing_enable(self, gradient_checkpointing_kwargs: dict[str, Any] | None = None) -> None:
+    def gradient_checkpointing_enable(
+        self, gradient_checkpointing_kwargs: dict[str, Any] | None = None, **_: Any
+    ) -> None:
         """Recompute anchor layers and bridges in the backward pass instead of keeping their activations."""
         self._recompute = True
 
@@ -405,12 +406,14 @@ class ComposedModel(PreTrainedModel, GenerationMixin):
             self._run_anchor(input_ids, None, None, None, logits_to_keep=1)
         return traces
 
-    def save_pretrained(self, save_directory: str | Path, **_: Any) -> None:
+    def save_pretrained(  # type: ignore[override]  # the other arguments are about weights that we do not save
+        self, save_directory: str | Path, **_: Any
+    ) -> None:
         """Save what is ours to save: the bridges. Anchor and augments stay where they came from."""
         self.save_bridges(save_directory)
 
     @classmethod
-    def from_pretrained(cls, *args: Any, **kwargs: Any) -> Self:
+    def from_pretrained(cls, *args: Any, **kwargs: Any) -> NoReturn:
         """Refused: a composition is declared by a graph."""
         raise ComposeError("a composed model is loaded from its graph: orchestra.load('graph.json').")
 

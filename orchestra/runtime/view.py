@@ -24,7 +24,7 @@ def layers_path(model: nn.Module, num_layers: int) -> list[str]:
     Raises:
         ComposeError: there is no such list, or more than one at the same depth.
     """
-    found = [
+    found: list[list[str]] = [
         name.split(".")
         for name, module in model.named_modules()
         if isinstance(module, nn.ModuleList) and len(module) == num_layers
@@ -38,7 +38,9 @@ def layers_path(model: nn.Module, num_layers: int) -> list[str]:
     return shallowest[0]
 
 
-def view(model: PreTrainedModel, *, num_layers: int, keep: int | None = None) -> tuple[PreTrainedModel, list[nn.Module]]:
+def view(
+    model: PreTrainedModel, *, num_layers: int, keep: int | None = None
+) -> tuple[PreTrainedModel, list[nn.Module]]:
     """A view of a model, and its layers, to put hooks on.
 
     Args:
@@ -58,7 +60,8 @@ def view(model: PreTrainedModel, *, num_layers: int, keep: int | None = None) ->
 
 def first_tensor(output: Any) -> Tensor:
     """The hidden states in a layer's output: the output itself, or the first of a tuple."""
-    return output[0] if isinstance(output, tuple) else output
+    hidden: Tensor = output[0] if isinstance(output, tuple) else output
+    return hidden
 
 
 def with_first_tensor(output: Any, hidden: Tensor) -> Any:
@@ -79,7 +82,12 @@ def _shallow(module: Module | None) -> Module:
 
 def _own_layer(layer: nn.Module) -> nn.Module:
     twin = _shallow(layer)
-    for registry in ("_forward_hooks", "_forward_pre_hooks", "_forward_hooks_with_kwargs", "_forward_pre_hooks_with_kwargs"):
+    for registry in (
+        "_forward_hooks",
+        "_forward_pre_hooks",
+        "_forward_hooks_with_kwargs",
+        "_forward_pre_hooks_with_kwargs",
+    ):
         setattr(twin, registry, OrderedDict())
     return twin
 

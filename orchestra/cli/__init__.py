@@ -1,0 +1,81 @@
+"""The `orchestra` command: a module of this package per command, imported when it is called and not before.
+
+Module `NAME` holds a function `NAME`, whose parameters are the command's arguments and options. Errors of ours are one
+message and exit 1; a bug keeps its traceback.
+"""
+
+import sys
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from orchestra import __version__
+from orchestra.errors import OrchestraError
+
+COMMANDS = {
+    "check": "List every problem of a graph, without loading a weight.",
+    "plan": "Show what a graph would run, and what each augment adds.",
+    "show": "Draw a graph: as a tree here, or as SVG into a file.",
+    "schema": "Print the JSON Schema of graph documents.",
+    "generate": "Continue a prompt with a composition.",
+    "ablate": "Answer one prompt with all augments, without each of them, and with none.",
+    "probe": "Show what each bridge adds at each token of a text.",
+    "train": "Train the bridges of a graph.",
+    "reproduce": "Train a shipped demo again, from nothing.",
+    "demo": "Show the shipped demo.",
+}
+"""Every command, and what it does in a sentence: that of its function, so that `--help` imports none of them."""
+
+
+class _OnCall(TyperGroup):
+    """A group that imports the module of a command when it is called."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, _, rest = super().resolve_command(ctx, args)
+        return name, _command(str(name)), rest
+
+
+app = typer.Typer(
+    cls=_OnCall, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
+)
+
+
+def _named() -> None:
+    """Stands for a command until it is called."""
+
+
+for _name in filter(lambda name: find_spec(f"orchestra.cli.{name}"), COMMANDS):
+    app.command(_name, help=COMMANDS[_name])(_named)
+
+
+def _command(name: str) -> Any:
+    single = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    single.command(name)(getattr(import_module(f"orchestra.cli.{name}"), name))
+    return typer.main.get_command(single)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"orchestra {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Compose language models: one frozen anchor, frozen augments, and trained bridges between them."""
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        app()
+    except OrchestraError as error:
+        print(error, file=sys.stderr)
+        sys.exit(1)

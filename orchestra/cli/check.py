@@ -1,0 +1,15 @@
+"""`orchestra check`: every problem of a graph at once. No torch."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from orchestra import paper
+
+
+def check(graph: Annotated[Path, typer.Argument(help="A graph document.")]) -> None:
+    """List every problem of a graph, without loading a weight."""
+    plan = paper.plan(graph)
+    augments = ", ".join(node.name for node in plan.graph.augments)
+    typer.echo(f"{graph}: fine. {len(plan.graph.sites)} bridges join the anchor with {augments}.")

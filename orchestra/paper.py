@@ -1,0 +1,38 @@
+"""plan(): from a document to what it would run, before a weight is read. No torch, no transformers, no network."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from orchestra import graph as graphs
+from orchestra import plan as plans
+from orchestra import spec as specs
+from orchestra.errors import GraphError
+from orchestra.graph import ModelFacts
+from orchestra.io.facts import gather
+from orchestra.plan import Plan
+
+
+def plan(source: str | Path | Mapping[str, Any], *, known: Mapping[str, ModelFacts] | None = None) -> Plan:
+    """Work out what a graph would run, without loading a weight.
+
+    Args:
+        source: a graph's path, or the document itself; relative paths in a document start at the working directory.
+        known: facts of models that are in memory already, by name ('anchor' and augments); their `model` field is
+            not read.
+
+    Raises:
+        SpecError: the document is not a graph; every problem is listed.
+        GraphError: the graph cannot exist; every problem is listed.
+    """
+    if isinstance(source, Mapping):
+        spec, folder = specs.parse(source), Path.cwd()
+    else:
+        path = Path(source).expanduser()
+        spec, folder = specs.read(path), path.resolve().parent
+    strangers = sorted(set(known or {}) - {"anchor", *spec.augments})
+    if strangers:
+        names = ", ".join(["anchor", *sorted(spec.augments)])
+        raise GraphError(f"models has {strangers[0]!r}, which the graph does not name; it names {names}.")
+    facts, problems = gather(spec, folder, known)
+    return plans.plan(graphs.check(spec, facts, problems))
