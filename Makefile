@@ -1,0 +1,45 @@
+# `make test` checks everything, `make demo` shows the demo; both set themselves up. Needs python3.11 or later, and pip.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+# Threads that wait must not spin: on a busy machine they cost a factor of ten.
+export OMP_WAIT_POLICY := passive
+export GOMP_SPINCOUNT := 0
+export KMP_BLOCKTIME := 0
+
+.PHONY: venv test check format cov demo
+
+venv: $(READY)
+
+# torch comes first and by its exact version, so that no accelerator's libraries come along where a CPU build exists.
+$(READY): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^torch==' constraints.txt)"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,dev]'
+	touch $@
+
+test: check
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	OMP_NUM_THREADS=1 $(BIN)/pytest
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# Branches: all of the paper half, 90% of the whole.
+cov: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/pytest --cov --cov-report=
+	$(BIN)/coverage report
+	$(BIN)/coverage report --fail-under=100 \
+		--include='orchestra/errors.py,orchestra/spec.py,orchestra/graph.py,orchestra/plan.py,orchestra/draw.py,orchestra/paper.py'
+
+demo: $(READY)
+	$(BIN)/orchestra demo
