@@ -14,6 +14,12 @@ class Stack(nn.ModuleDict):
     def __init__(self, sites: Iterable[Site], *, seed: int = 0) -> None:
         super().__init__({site.key: Bridge(site, seed=seed) for site in sites})
 
+    def bridge(self, site: Site) -> Bridge:
+        """The bridge of one site."""
+        bridge = self[site.key]
+        assert isinstance(bridge, Bridge)
+        return bridge
+
     def bridges(self) -> list[Bridge]:
         """The bridges in the order of their sites."""
         return [module for module in self.values() if isinstance(module, Bridge)]

@@ -75,3 +75,19 @@ def full_mask(
             f"tokens it must be {shape}."
         )
     return attention_mask.to(torch.long)
+
+
+def check_positions(position_ids: Tensor | None, valid: Int[Tensor, "batch anchor_seq"]) -> None:
+    """See that position ids, where they are given, are those that the mask says.
+
+    Raises:
+        ComposeError: they are not, as in packed texts, whose borders the augments would not see.
+    """
+    if position_ids is None:
+        return
+    new = position_ids.shape[-1]
+    if ((position_ids != positions(valid.bool())[:, -new:]) & valid[:, -new:].bool()).any():
+        raise ComposeError(
+            "position_ids do not count the tokens of the mask; a composed model reads one text per row, from its "
+            "start: pack no texts, and drop the argument."
+        )

@@ -1,6 +1,7 @@
 """One cache for the whole composition: the anchor's own, and within it each augment's and each bridge's."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -14,34 +15,61 @@ class ComposedCache(DynamicCache):
     """The anchor's `DynamicCache`, that carries the caches of augments and bridges along.
 
     Whatever generation does to the cache (beams reorder it, assisted decoding crops it) it does to all of them. It
-    remembers which augments were on when it was filled, and refuses to be used with another set.
+    remembers whose it is and which augments were on when it was filled, and refuses any other use.
     """
 
-    def __init__(self, anchor: PreTrainedConfig, augments: Mapping[str, PreTrainedConfig]) -> None:
+    def __init__(self, anchor: PreTrainedConfig, augments: Mapping[str, PreTrainedConfig], *, owner: str) -> None:
         super().__init__(config=anchor)
         self.augments = {name: DynamicCache(config=config) for name, config in augments.items()}
         self.bridges = {name: DynamicCache() for name in augments}
-        self._slots: dict[tuple[str, str], int] = {}
         self.active: frozenset[str] | None = None
+        self._owner = owner
+        self._whole = True
+        self._slots: dict[tuple[str, str], int] = {}
 
-    def admit(self, active: Iterable[str]) -> None:
-        """Note which augments are on, or refuse when they are not those that filled this cache.
+    def admit(self, active: Iterable[str], *, owner: str, rows: int) -> None:
+        """Note which augments are on, or refuse when this cache cannot be continued.
+
+        Args:
+            owner: the mark of the model that asks.
+            rows: how many texts it would continue.
 
         Raises:
-            ComposeError: the cache holds tokens that were read with another set of augments.
+            ComposeError: it comes from another model, was left half filled, or holds tokens that were read with
+                another set of augments or for another number of texts.
         """
         wanted = frozenset(active)
-        if self.get_seq_length() > 0 and self.active is not None and wanted != self.active:
-            raise ComposeError(
-                f"this cache was filled with {_names(self.active)} on, and now {_names(wanted)} "
-                "would be: start with a fresh cache."
-            )
+        if owner != self._owner:
+            raise ComposeError("this cache was filled by another composed model: start with a fresh cache.")
+        if not self._whole:
+            raise ComposeError("a forward failed while it filled this cache: start with a fresh cache.")
+        if self.get_seq_length() > 0:
+            if self.active is not None and wanted != self.active:
+                raise ComposeError(
+                    f"this cache was filled with {_names(self.active)} on, and now {_names(wanted)} "
+                    "would be: start with a fresh cache."
+                )
+            if rows != (held := self._rows()):
+                raise ComposeError(
+                    f"this cache holds {held} texts, and {rows} would continue it: repeat its rows first."
+                )
         self.active = wanted
+
+    @contextmanager
+    def filling(self) -> Iterator[None]:
+        """Fill the cache inside a block; one that fails leaves it marked as not to be continued."""
+        self._whole = False
+        yield
+        self._whole = True
 
     def extend(self, augment: str, site: str, new: KeysValues) -> KeysValues:
         """Append what a bridge read from the new tokens, and return all that it has read."""
         slot = self._slots.setdefault((augment, site), sum(1 for name, _ in self._slots if name == augment))
         return KeysValues(*self.bridges[augment].update(new.keys, new.values, slot))
+
+    def _rows(self) -> int:
+        keys = next(keys for layer in self.layers if (keys := getattr(layer, "keys", None)) is not None)
+        return int(keys.shape[0])
 
     def _parts(self) -> Iterator[DynamicCache]:
         yield from self.augments.values()
@@ -51,6 +79,7 @@ class ComposedCache(DynamicCache):
         """Forget everything, the set of augments included."""
         super().reset()  # type: ignore[no-untyped-call]
         self.active = None
+        self._whole = True
         for part in self._parts():
             part.reset()
 
@@ -83,6 +112,20 @@ class ComposedCache(DynamicCache):
         super().activate_past_recording()  # type: ignore[no-untyped-call]
         for part in self._parts():
             part.activate_past_recording()
+
+
+def ours(given: object) -> ComposedCache:
+    """The cache itself.
+
+    Raises:
+        ComposeError: it is not a composed model's.
+    """
+    if not isinstance(given, ComposedCache):
+        raise ComposeError(
+            f"past_key_values is a {type(given).__name__}; a composed model continues only from a cache that it "
+            "returned itself (static, quantized and offloaded caches are not supported)."
+        )
+    return given
 
 
 def _names(active: Iterable[str]) -> str:

@@ -11,9 +11,10 @@ class ComposedConfig(PreTrainedConfig):
     model_type = "orchestra"
     keys_to_ignore_at_inference = ("past_key_values",)
 
-    def __init__(self, anchor: PreTrainedConfig | None = None, **kwargs: Any) -> None:
+    def __init__(self, anchor: PreTrainedConfig | None = None, *, use_cache: bool = True, **kwargs: Any) -> None:
         self.anchor = anchor  # first: the base class asks for the text config while it starts
         super().__init__(**kwargs)
+        self.use_cache = use_cache
 
     def get_text_config(self, decoder: bool | None = None, encoder: bool | None = None) -> PreTrainedConfig:
         """The anchor's text config."""

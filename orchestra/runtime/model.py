@@ -1,33 +1,32 @@
 """The composed model: a Hugging Face model that holds its anchor, its augments, and the bridges between them."""
 
-import inspect
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
-from dataclasses import replace
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
+from uuid import uuid4
 
 import torch
 from torch import Tensor, nn
-from transformers import GenerationConfig, GenerationMixin, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from orchestra.errors import ComposeError
 from orchestra.io.bundle import Identity
 from orchestra.io.stacks import write_bundle
-from orchestra.nn.bridge import Bridge
 from orchestra.nn.stack import Stack
 from orchestra.plan import Plan
-from orchestra.runtime.align import Alignment, align, full_mask
-from orchestra.runtime.cache import ComposedCache
+from orchestra.runtime.align import check_positions, full_mask
+from orchestra.runtime.cache import ComposedCache, ours
 from orchestra.runtime.config import ComposedConfig
 from orchestra.runtime.contributions import Contributions, contributions
-from orchestra.runtime.schedule import Pass, Trace, inject, inject_embedding, recompute_in_backward, running, tap
+from orchestra.runtime.generation import ComposedGenerationMixin
+from orchestra.runtime.runner import Runner
+from orchestra.runtime.schedule import Trace
 from orchestra.runtime.toggles import Toggles
-from orchestra.runtime.view import view
 
 
-class ComposedModel(PreTrainedModel, GenerationMixin):
+class ComposedModel(PreTrainedModel, ComposedGenerationMixin):
     """One model made of a frozen anchor, frozen augments, and trained bridges.
 
     Use it as any causal language model of transformers: `generate`, `pipeline`, `Trainer`. The anchor and the augments
@@ -55,7 +54,7 @@ class ComposedModel(PreTrainedModel, GenerationMixin):
         identify: Callable[[str], Identity],
         tokenizer: PreTrainedTokenizerBase | None = None,
     ) -> None:
-        super().__init__(ComposedConfig(anchor=anchor.config, use_cache=True))
+        super().__init__(ComposedConfig(anchor=anchor.config))
         self.plan = plan
         self._identify = identify
         self.tokenizer = tokenizer
@@ -68,33 +67,29 @@ class ComposedModel(PreTrainedModel, GenerationMixin):
         for model in (anchor, *augments.values()):
             model.requires_grad_(False)
         self.generation_config = GenerationConfig.from_dict((anchor.generation_config or GenerationConfig()).to_dict())
-        self._build_views()
+        self.generation_config.cache_implementation = None  # ours is the only one that will do
+        self._mark = uuid4().hex
+        self._runner = self._run_views()
         self.train(False)
 
-    def _build_views(self) -> None:
-        graph = self.plan.graph
-        anchor, layers = view(self.anchor, num_layers=graph.anchor.facts.num_layers)
-        for layer in layers:
-            recompute_in_backward(layer)
-        bridges = [self.stack(site.augment)[site.key] for site in graph.sites]
-        for anchor_layer in dict.fromkeys(site.anchor_layer for site in graph.sites):
-            here = [bridge for bridge in bridges if isinstance(bridge, Bridge)]
-            here = [bridge for bridge in here if bridge.site.anchor_layer == anchor_layer]
-            if anchor_layer == "embedding":
-                inject_embedding(layers[0], here)
-            else:
-                inject(layers[anchor_layer], here)
-        readers = {}
-        for node, cost in zip(graph.augments, self.plan.costs, strict=True):
-            model = self.augment(node.name)
-            body = model.base_model
-            assert isinstance(body, PreTrainedModel)
-            reader, tapped = view(body, num_layers=node.facts.num_layers, keep=cost.layers_run)
-            for index in {site.augment_layer for site in graph.sites if site.augment == node.name}:
-                tap(tapped[index], node.name, index)
-            readers[node.name] = reader
-        # Views share the modules registered above; a plain tuple keeps them from being registered twice.
-        self._views = (anchor, readers)
+    def _run_views(self) -> Runner:
+        """Views over the models held; a plain object, so that nothing is registered twice."""
+        names = self._toggles.names
+        return Runner(
+            self.plan,
+            anchor=self.anchor,
+            augments={name: self.augment(name) for name in names},
+            stacks={name: self.stack(name) for name in names},
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_runner"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """A copy runs its own bridges over its own models, and continues no cache of the original's."""
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self._mark = uuid4().hex
+        self._runner = self._run_views()
 
     # -- parts ---------------------------------------------------------------------------------------------------
 
@@ -203,14 +198,17 @@ class ComposedModel(PreTrainedModel, GenerationMixin):
         """
         if input_ids is None or inputs_embeds is not None:
             raise ComposeError("a composed model reads input_ids; inputs_embeds say nothing to its augments.")
-        cache = self._cache(past_key_values, use_cache)
+        recompute = self._recompute and self.training and torch.is_grad_enabled()
+        cache = self._cache(past_key_values, use_cache, rows=input_ids.shape[0], recompute=recompute)
         valid = full_mask(input_ids, attention_mask, cache.get_seq_length() if cache is not None else 0)
-        with running(self._read(input_ids, valid, cache)):
-            output = self._run_anchor(
+        check_positions(position_ids, valid)
+        with nullcontext() if cache is None else cache.filling():
+            state = self._runner.read(input_ids, valid, active=self._toggles.active, cache=cache, recompute=recompute)
+            output = self._runner.answer(
+                state,
                 input_ids,
                 valid if attention_mask is not None else None,
                 position_ids,
-                cache,
                 logits_to_keep=logits_to_keep,
                 output_attentions=output_attentions,
                 output_hidden_states=output_hidden_states,
@@ -232,105 +230,28 @@ class ComposedModel(PreTrainedModel, GenerationMixin):
         )
         return result if return_dict is not False else result.to_tuple()
 
-    def _cache(self, given: object, use_cache: bool | None) -> ComposedCache | None:
+    def _cache(self, given: object, use_cache: bool | None, *, rows: int, recompute: bool) -> ComposedCache | None:
+        if recompute and (given is not None or use_cache):
+            raise ComposeError(
+                "gradient checkpointing runs without a cache: drop past_key_values and use_cache, or call "
+                "gradient_checkpointing_disable()."
+            )
         if use_cache is None:
-            use_cache = given is not None or not (self.training or (torch.is_grad_enabled() and self._recompute))
-        if given is None and use_cache:
-            given = self._new_cache()
-        if not use_cache or given is None:
-            return None
-        if not isinstance(given, ComposedCache):
-            raise ComposeError(
-                f"past_key_values is a {type(given).__name__}; a composed model continues only from a cache "
-                "that it returned itself (static and quantized caches are not supported)."
-            )
-        given.admit(self._toggles.active)
-        return given
+            use_cache = self.config.use_cache and not self.training
+        if given is None:
+            return self.new_cache() if use_cache else None
+        cache = ours(given)
+        cache.admit(self._toggles.active, owner=self._mark, rows=rows)
+        return cache
 
-    def _new_cache(self) -> ComposedCache:
-        return ComposedCache(self.anchor.config, {name: self.augment(name).config for name in self._toggles.names})
+    def new_cache(self) -> ComposedCache:
+        """An empty cache, for the augments that are on."""
+        configs = {name: self.augment(name).config for name in self._toggles.names}
+        cache = ComposedCache(self.anchor.config, configs, owner=self._mark)
+        cache.active = self._toggles.active
+        return cache
 
-    def _read(self, ids: Tensor, valid: Tensor, cache: ComposedCache | None) -> Pass:
-        """Run every augment that is on, and return the pass that holds its taps."""
-        alignments: dict[str, Alignment] = {name: align(ids, valid) for name in sorted(self._toggles.active)}
-        recompute = self._recompute and self.training and torch.is_grad_enabled()
-        state = Pass(alignments=alignments, cache=cache, recompute=recompute)
-        with running(state), torch.no_grad():
-            for name, alignment in alignments.items():
-                reader = self._views[1][name]
-                device = self.augment(name).device
-                arguments = {
-                    "input_ids": alignment.ids.to(device),
-                    "attention_mask": alignment.valid.to(device),
-                    "past_key_values": cache.augments[name] if cache is not None else None,
-                    "use_cache": cache is not None,
-                }
-                if _accepts(reader, "position_ids"):
-                    arguments["position_ids"] = alignment.position.to(device)
-                reader(**arguments)
-        return state
-
-    def _run_anchor(
-        self,
-        ids: Tensor,
-        mask: Tensor | None,
-        position_ids: Tensor | None,
-        cache: ComposedCache | None,
-        *,
-        logits_to_keep: int | Tensor,
-        output_attentions: bool | None = None,
-        output_hidden_states: bool | None = None,
-    ) -> Any:
-        anchor = self._views[0]
-        wanted = {"output_attentions": output_attentions, "output_hidden_states": output_hidden_states}
-        arguments: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
-        if _accepts(anchor, "position_ids"):
-            arguments["position_ids"] = _positions(mask, ids) if position_ids is None else position_ids
-        if _accepts(anchor, "logits_to_keep"):
-            arguments["logits_to_keep"] = logits_to_keep
-        return anchor(
-            input_ids=ids,
-            attention_mask=mask,
-            past_key_values=cache,
-            use_cache=cache is not None,
-            return_dict=True,
-            **arguments,
-        )
-
-    # -- generation ----------------------------------------------------------------------------------------------
-
-    def _prepare_cache_for_generation(  # type: ignore[override]  # transformers says bool, and returns nothing
-        self,
-        generation_config: GenerationConfig,
-        model_kwargs: dict[str, Any],
-        generation_mode: Any,
-        batch_size: int,
-        max_cache_length: int,
-    ) -> None:
-        """Give generation a cache of ours, before its first forward: assisted decoding and beams rely on it."""
-        given = model_kwargs.get("past_key_values")
-        if generation_config.cache_implementation not in (None, "dynamic"):
-            raise ComposeError(
-                f"cache_implementation is {generation_config.cache_implementation!r}; "
-                "a composed model generates with its own dynamic cache only: drop the argument."
-            )
-        if given is not None:
-            if not isinstance(given, ComposedCache):
-                raise ComposeError(
-                    f"past_key_values is a {type(given).__name__}; a composed model continues only from a cache "
-                    "that it returned itself."
-                )
-            return
-        if generation_config.use_cache is False:
-            return
-        cache = self._new_cache()
-        if generation_config.is_assistant:
-            cache.activate_past_recording()
-        model_kwargs["past_key_values"] = cache
-
-    def generate_batch(self, *args: Any, **kwargs: Any) -> Any:
-        """Refused: continuous batching would decode wrong tokens."""
-        raise ComposeError("continuous batching (generate_batch) is not supported: use generate.")
+    # -- recomputing ---------------------------------------------------------------------------------------------
 
     def gradient_checkpointing_enable(
         self, gradient_checkpointing_kwargs: dict[str, Any] | None = None, **_: Any
@@ -400,11 +321,10 @@ class ComposedModel(PreTrainedModel, GenerationMixin):
 
     def traced(self, input_ids: Tensor) -> list[Trace]:
         """Run ids of shape ``(batch, seq)`` through the composition once, and return what each bridge did."""
-        state = self._read(input_ids, full_mask(input_ids, None, 0), None)
-        traces: list[Trace] = []
-        with running(replace(state, traces=traces)):
-            self._run_anchor(input_ids, None, None, None, logits_to_keep=1)
-        return traces
+        state = self._runner.read(input_ids, full_mask(input_ids, None, 0), active=self._toggles.active, cache=None)
+        state.traces = []
+        self._runner.answer(state, input_ids, None, logits_to_keep=1)
+        return state.traces
 
     def save_pretrained(  # type: ignore[override]  # the other arguments are about weights that we do not save
         self, save_directory: str | Path, **_: Any
@@ -417,6 +337,10 @@ class ComposedModel(PreTrainedModel, GenerationMixin):
         """Refused: a composition is declared by a graph."""
         raise ComposeError("a composed model is loaded from its graph: orchestra.load('graph.json').")
 
+    def resize_token_embeddings(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refused: the anchor is frozen, and the augments read the same ids."""
+        raise ComposeError("the models of a composition are frozen: resize their embeddings before composing them.")
+
     def __repr__(self) -> str:
         return f"ComposedModel(anchor={type(self.anchor).__name__}, active={list(self.active)})\n{self.plan}"
 
@@ -424,14 +348,3 @@ class ComposedModel(PreTrainedModel, GenerationMixin):
 def _key(name: str) -> str:
     """Key of an augment in a ModuleDict, where bare names such as 'keys' are taken."""
     return f"augment_{name}"
-
-
-def _accepts(model: nn.Module, argument: str) -> bool:
-    return argument in inspect.signature(model.forward).parameters
-
-
-def _positions(mask: Tensor | None, ids: Tensor) -> Tensor | None:
-    """Position ids of the new tokens, counted from the mask; None leaves counting to the model."""
-    if mask is None:
-        return None
-    return (mask.cumsum(-1) - 1).clamp_min(0)[:, -ids.shape[1] :]

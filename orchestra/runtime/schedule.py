@@ -40,7 +40,7 @@ class Pass:
 
     Attributes:
         taps: hidden states by (augment, layer); filled as the augments run.
-        recompute: whether anchor layers and bridges are recomputed in the backward pass.
+        recompute: whether anchor layers and bridges are recomputed in the backward pass; then there is no cache.
     """
 
     alignments: Mapping[str, Alignment]
@@ -135,15 +135,20 @@ def add_residuals(hidden: Tensor, bridges: list[Bridge]) -> Tensor:
 def _residual(state: Pass, bridge: Bridge, hidden: Tensor) -> Tensor:
     site = bridge.site
     alignment = state.alignments[site.augment]
-    context = state.taps[site.augment, site.augment_layer].to(hidden.device)
-    read = bridge.read(context, alignment.committed)
-    if state.cache is not None:
-        read = state.cache.extend(site.augment, site.key, read)
-    arguments = (hidden, read, alignment.mask, alignment.query_position)
+    cache = state.cache
+
+    def attend(hidden: Tensor, context: Tensor) -> Tensor:
+        read = bridge.read(context, alignment.committed)
+        if cache is not None:
+            read = cache.extend(site.augment, site.key, read)
+        residual: Tensor = bridge(hidden, read, alignment.mask, alignment.query_position)
+        return residual
+
+    arguments = (hidden, state.taps[site.augment, site.augment_layer].to(hidden.device))
     if state.recompute:
-        residual: Tensor = checkpoint(bridge, *arguments, use_reentrant=False)
+        residual: Tensor = checkpoint(attend, *arguments, use_reentrant=False)
     else:
-        residual = bridge(*arguments)
+        residual = attend(*arguments)
     if state.traces is not None:
         state.traces.append(_trace(bridge, hidden, residual))
     return residual

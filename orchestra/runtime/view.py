@@ -1,8 +1,9 @@
 """Private views of a loaded model: our own list of layers over the very same weights.
 
-A view is a shallow copy of the model and of the modules on the way to its layers; each layer in it is a shallow copy
-that carries our hooks. The model itself is never touched: two composed models over one anchor cannot disturb each
-other, and there is nothing to clean up. Whatever holds weights is shared, so a view costs no memory.
+A view is a shallow copy of the model, of the modules on the way to its layers, and of the layers with all that is in
+them; its layers carry our hooks, and it is always in eval mode. The model itself is never touched: two composed models
+over one anchor cannot disturb each other, and there is nothing to clean up. Weights are shared, so a view costs no
+memory.
 """
 
 import copy
@@ -16,6 +17,14 @@ from transformers import PreTrainedModel
 from orchestra.errors import ComposeError
 
 Module = TypeVar("Module", bound=nn.Module)
+
+_HOOKS = (
+    "_forward_hooks",
+    "_forward_hooks_always_called",
+    "_forward_hooks_with_kwargs",
+    "_forward_pre_hooks",
+    "_forward_pre_hooks_with_kwargs",
+)
 
 
 def layers_path(model: nn.Module, num_layers: int) -> list[str]:
@@ -53,7 +62,7 @@ def view(
         child = _shallow(parent._modules[name])
         parent._modules[name] = child
         parent = child
-    layers = [_own_layer(layer) for layer in getattr(parent, path[-1])][:keep]
+    layers = [_own(layer) for layer in getattr(parent, path[-1])][:keep]
     parent._modules[path[-1]] = nn.ModuleList(layers)
     return top, layers
 
@@ -70,25 +79,23 @@ def with_first_tensor(output: Any, hidden: Tensor) -> Any:
 
 
 def _shallow(module: Module | None) -> Module:
-    """A copy that shares weights, buffers and children, and whose children and hooks can be exchanged."""
+    """A copy that shares weights, buffers and children, and whose children and mode can be exchanged."""
     if module is None:
         raise ComposeError("a model's layers lie below a module that is None; this architecture cannot be composed.")
     twin = copy.copy(module)
     twin._modules = dict(module._modules)
+    twin.training = False  # a copy would not follow the original's eval()
     # transformers installs its output recorders once per model and remembers it here; the view's layers need their own.
     twin.__dict__.pop("_output_capturing_hooks_installed", None)
     return twin
 
 
-def _own_layer(layer: nn.Module) -> nn.Module:
-    twin = _shallow(layer)
-    for registry in (
-        "_forward_hooks",
-        "_forward_pre_hooks",
-        "_forward_hooks_with_kwargs",
-        "_forward_pre_hooks_with_kwargs",
-    ):
+def _own(module: nn.Module) -> nn.Module:
+    """A copy of a layer and of every module in it, without hooks: a recorder put on it leaves the original alone."""
+    twin = _shallow(module)
+    for registry in _HOOKS:
         setattr(twin, registry, OrderedDict())
+    twin._modules = {name: None if child is None else _own(child) for name, child in twin._modules.items()}
     return twin
 
 

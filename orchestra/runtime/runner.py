@@ -1,0 +1,146 @@
+"""Runs the parts of a composition: each augment up to its highest tap, then the anchor with the bridges in it.
+
+Views and hooks are built once. A forward's state lives in a `Pass` and nowhere else.
+"""
+
+import inspect
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from orchestra.nn.mask import positions
+from orchestra.nn.stack import Stack
+from orchestra.plan import Plan
+from orchestra.runtime.align import align
+from orchestra.runtime.cache import ComposedCache
+from orchestra.runtime.schedule import Pass, inject, inject_embedding, recompute_in_backward, running, tap
+from orchestra.runtime.view import view
+
+if TYPE_CHECKING:
+    from orchestra.nn.bridge import Bridge
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A view of a frozen model, and the arguments that its forward knows."""
+
+    model: PreTrainedModel
+    accepts: frozenset[str]
+
+
+class Runner:
+    """The views of a composition: what runs, and where it is tapped and fed."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        anchor: PreTrainedModel,
+        augments: Mapping[str, PreTrainedModel],
+        stacks: Mapping[str, Stack],
+    ) -> None:
+        self._anchor = _anchor_view(plan, anchor, stacks)
+        self._augments = {
+            cost.augment: _augment_view(plan, cost.augment, augments[cost.augment], keep=cost.layers_run)
+            for cost in plan.costs
+        }
+
+    def read(
+        self, ids: Tensor, valid: Tensor, *, active: Iterable[str], cache: ComposedCache | None, recompute: bool = False
+    ) -> Pass:
+        """Run every augment that is on, and return the pass that holds its taps.
+
+        Args:
+            ids: the anchor's new tokens, ``(batch, new)``.
+            valid: 1 for each token of the past and of now, 0 at padding: ``(batch, past + new)``.
+        """
+        names = sorted(active)
+        # All models share one tokenizer, and so all augments one alignment.
+        alignments = dict.fromkeys(names, align(ids, valid)) if names else {}
+        state = Pass(alignments=alignments, cache=cache, recompute=recompute)
+        with running(state), torch.no_grad():
+            for name, alignment in alignments.items():
+                part = self._augments[name]
+                device = part.model.device
+                arguments = {
+                    "input_ids": alignment.ids.to(device),
+                    "attention_mask": alignment.valid.to(device),
+                    "past_key_values": cache.augments[name] if cache is not None else None,
+                    "use_cache": cache is not None,
+                }
+                if "position_ids" in part.accepts:
+                    arguments["position_ids"] = alignment.position.to(device)
+                part.model(**arguments)
+        return state
+
+    def answer(
+        self,
+        state: Pass,
+        ids: Tensor,
+        mask: Tensor | None,
+        position_ids: Tensor | None = None,
+        *,
+        logits_to_keep: int | Tensor = 0,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+    ) -> Any:
+        """Run the anchor, with the residuals of the bridges, and return its output.
+
+        Args:
+            mask: over past and present; None leaves it, and counting positions, to the anchor.
+        """
+        wanted = {"output_attentions": output_attentions, "output_hidden_states": output_hidden_states}
+        arguments: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
+        if "position_ids" in self._anchor.accepts:
+            counted = None if mask is None else positions(mask.bool())[:, -ids.shape[1] :]
+            arguments["position_ids"] = counted if position_ids is None else position_ids
+        slices = "logits_to_keep" in self._anchor.accepts
+        if slices:
+            arguments["logits_to_keep"] = logits_to_keep
+        with running(state):
+            output = self._anchor.model(
+                input_ids=ids,
+                attention_mask=mask,
+                past_key_values=state.cache,
+                use_cache=state.cache is not None,
+                return_dict=True,
+                **arguments,
+            )
+        if not slices:
+            keep = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
+            output.logits = output.logits[:, keep]
+        return output
+
+
+def _anchor_view(plan: Plan, anchor: PreTrainedModel, stacks: Mapping[str, Stack]) -> Part:
+    model, layers = view(anchor, num_layers=plan.graph.anchor.facts.num_layers)
+    for layer in layers:
+        recompute_in_backward(layer)
+    placed: dict[int | str, list[Bridge]] = {}
+    for site in plan.graph.sites:
+        placed.setdefault(site.anchor_layer, []).append(stacks[site.augment].bridge(site))
+    for anchor_layer, bridges in placed.items():
+        if isinstance(anchor_layer, int):
+            inject(layers[anchor_layer], bridges)
+        else:
+            inject_embedding(layers[0], bridges)
+    return _part(model)
+
+
+def _augment_view(plan: Plan, name: str, augment: PreTrainedModel, *, keep: int) -> Part:
+    """A view without the layers above the highest tap and without the LM head."""
+    body = augment.base_model
+    assert isinstance(body, PreTrainedModel)
+    node = next(node for node in plan.graph.augments if node.name == name)
+    model, layers = view(body, num_layers=node.facts.num_layers, keep=keep)
+    for index in {site.augment_layer for site in plan.graph.sites if site.augment == name}:
+        tap(layers[index], name, index)
+    return _part(model)
+
+
+def _part(model: PreTrainedModel) -> Part:
+    return Part(model=model, accepts=frozenset(inspect.signature(model.forward).parameters))

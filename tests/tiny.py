@@ -1,0 +1,154 @@
+"""Tiny random models of eight architectures, and compositions of them. Weights are large enough that outputs differ."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import (
+    AutoModelForCausalLM,
+    BloomConfig,
+    FalconConfig,
+    Gemma3TextConfig,
+    GPT2Config,
+    GPTNeoXConfig,
+    LlamaConfig,
+    MixtralConfig,
+    PreTrainedConfig,
+    PreTrainedModel,
+    Qwen3Config,
+)
+
+import orchestra
+from orchestra import ComposedModel
+from orchestra.nn.bridge import Bridge
+
+VOCAB = 97
+LENGTH = 11
+ARCHITECTURES = ("llama", "qwen3", "gemma3", "gpt2", "gpt_neox", "mixtral", "bloom", "falcon")
+
+
+def config(architecture: str) -> PreTrainedConfig:
+    """The config of a tiny model; no two of one width."""
+    ends: dict[str, Any] = {"vocab_size": VOCAB, "bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
+    decoder: dict[str, Any] = {**ends, "intermediate_size": 29, "max_position_embeddings": 64}
+    match architecture:
+        case "llama":
+            return LlamaConfig(
+                **decoder, hidden_size=28, num_hidden_layers=3, num_attention_heads=2, num_key_value_heads=1
+            )
+        case "qwen3":
+            return Qwen3Config(
+                **decoder, hidden_size=20, num_hidden_layers=5, num_attention_heads=2, num_key_value_heads=1, head_dim=6
+            )
+        case "gemma3":
+            return Gemma3TextConfig(
+                **decoder,
+                hidden_size=24,
+                num_hidden_layers=3,
+                num_attention_heads=3,
+                num_key_value_heads=1,
+                head_dim=8,
+                query_pre_attn_scalar=8,
+                sliding_window=5,  # shorter than the tests' texts
+                layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+            )
+        case "gpt2":
+            return GPT2Config(**ends, n_embd=36, n_layer=4, n_head=3, n_positions=64)
+        case "gpt_neox":
+            return GPTNeoXConfig(**decoder, hidden_size=32, num_hidden_layers=2, num_attention_heads=4)
+        case "mixtral":
+            return MixtralConfig(
+                **decoder,
+                hidden_size=40,
+                num_hidden_layers=2,
+                num_attention_heads=4,
+                num_key_value_heads=2,
+                num_local_experts=3,
+            )
+        case "bloom":
+            return BloomConfig(**ends, hidden_size=42, n_layer=3, n_head=3)
+        case "falcon":
+            return FalconConfig(**ends, hidden_size=48, num_hidden_layers=4, num_attention_heads=4)
+    raise KeyError(architecture)
+
+
+def model(architecture: str, *, seed: int = 0, dtype: torch.dtype = torch.float64) -> PreTrainedModel:
+    """A model with random weights whose every part matters: no zero biases, no near-uniform logits."""
+    # The grouped kernel of experts knows no float64.
+    experts = {"experts_implementation": "eager"} if architecture == "mixtral" else {}
+    made: PreTrainedModel = AutoModelForCausalLM.from_config(config(architecture), dtype=dtype, **experts)
+    noise = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for weight in made.parameters():
+            drawn = torch.randn(weight.shape, generator=noise, dtype=torch.float64)
+            if weight.ndim > 1:
+                weight.copy_(drawn * weight.shape[-1] ** -0.5)
+            else:
+                weight.add_((drawn * 0.1).to(dtype))
+    made.generation_config.pad_token_id = 0
+    made.eval()
+    return made
+
+
+def pair(augment_layer: int, anchor_layer: int | str) -> dict[str, int | str]:
+    """One entry of `pairs`."""
+    return {"augment_layer": augment_layer, "anchor_layer": anchor_layer}
+
+
+PAIRS = (pair(0, "embedding"), pair(1, 0), pair(0, 1))
+"""Sites that every tiny model has room for; the layers above stay unread."""
+
+
+def document(augments: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """A graph of models from memory; each augment's bridges are `PAIRS` unless it says otherwise."""
+    return {
+        "format": "orchestra/graph@1",
+        "anchor": {"model": "memory"},
+        "augments": {name: {"model": "memory", "bridges": {"pairs": PAIRS}, **rest} for name, rest in augments.items()},
+    }
+
+
+def compose(
+    anchor: PreTrainedModel, dtype: torch.dtype = torch.float64, /, *, fresh: bool = False, **augments: Any
+) -> ComposedModel:
+    """Compose models under these names; a value is a model, or a pair of a model and the fields of its augment.
+
+    Args:
+        fresh: leave the bridges as they start; else they are loud.
+    """
+    split = {name: given if isinstance(given, tuple) else (given, {}) for name, given in augments.items()}
+    composed = orchestra.load(
+        document({name: rest for name, (_, rest) in split.items()}),
+        models={"anchor": anchor, **{name: augment for name, (augment, _) in split.items()}},
+    )
+    composed.stacks.to(dtype)
+    return composed if fresh else loud(composed)
+
+
+def loud(composed: ComposedModel) -> ComposedModel:
+    """Give every bridge random weights under which it matters."""
+    for name in sorted(composed.plan.graph.augments, key=lambda node: node.name):
+        for key, bridge in composed.stack(name.name).items():
+            noise = torch.Generator().manual_seed(sum(map(ord, name.name + key)))
+            with torch.no_grad():
+                for weight in bridge.parameters():
+                    drawn = torch.randn(weight.shape, generator=noise, dtype=torch.float64)
+                    weight.copy_(drawn * (weight.shape[-1] ** -0.5 if weight.ndim > 1 else 1.0))
+    return composed
+
+
+def bridges(composed: ComposedModel) -> list[Bridge]:
+    """All bridges, by augment and site."""
+    return [bridge for node in composed.plan.graph.augments for bridge in composed.stack(node.name).bridges()]
+
+
+def ring(index: int, *, fresh: bool = False) -> ComposedModel:
+    """One of eight graphs that together have each architecture once as anchor and twice as augment."""
+    first, second, third = (ARCHITECTURES[(index + step) % 8] for step in (0, 1, 3))
+    return compose(model(first), fresh=fresh, near=model(second, seed=1), far=model(third, seed=2))
+
+
+def tokens(rows: int = 2, length: int = LENGTH, *, seed: int = 0) -> Tensor:
+    """Random token ids, none of them the padding token 0: ``(rows, length)``."""
+    return torch.randint(1, VOCAB, (rows, length), generator=torch.Generator().manual_seed(seed))
