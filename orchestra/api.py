@@ -1,19 +1,19 @@
 """load(): from a document to a model that runs. The whole pipeline on one page."""
 
-import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from orchestra.errors import BundleError, ModelError
 from orchestra.graph import Graph, ModelFacts, Node
 from orchestra.io.bundle import Identity, identify
 from orchestra.io.checkpoint import fingerprint
 from orchestra.io.facts import config_facts
-from orchestra.io.models import load_model, load_tokenizer
+from orchestra.io.models import load_model, load_tokenizer, memory_fingerprint, not_finite, resolve_device
 from orchestra.io.stacks import read_stack
 from orchestra.nn.stack import Stack
 from orchestra.paper import plan
@@ -28,53 +28,64 @@ def load(
 ) -> ComposedModel:
     """Compose the model that a graph declares.
 
+    Bundles are read before models: what does not fit is refused before a large checkpoint is loaded.
+
     Args:
         source: a graph's path, or the document itself; relative paths in a document start at the working directory.
-        models: models that are in memory already, by name ('anchor' and augments); their `model` field is not read.
-        tokenizer: the anchor's tokenizer, when the anchor comes from memory.
+        models: models that are in memory already, by name ('anchor' and augments). They are taken as they are: their
+            `model`, `dtype` and `device` fields are not read. A bundle fits them if it was trained against the same
+            weights from memory; one that was trained against a folder asks for the folder.
+        tokenizer: the anchor's tokenizer; default: the one in the anchor's folder, none for an anchor from memory.
 
     Returns:
         The composed model, in eval mode, with every augment switched as the document says.
 
     Raises:
         SpecError: the document is not a graph.
-        GraphError: the graph cannot exist.
-        ModelError: a model's files are missing or damaged.
+        GraphError: the graph cannot exist; what is missing or damaged in the folders is listed with it.
+        ModelError: a model cannot be loaded, is no model, or holds NaN.
         BundleError: a bundle does not fit.
     """
     given = dict(models or {})
-    planned = plan(source, known={name: _facts_in_memory(name, model) for name, model in given.items()})
+    planned = plan(source, known=_known(given))
+    identity = _identities(planned.graph, given)
+    stacks = _stacks(planned.graph, identity)
     loaded = _load_models(planned.graph, given)
-    identify_ = _identities(planned.graph, given)
-    stacks = {node.name: _stack(planned.graph, node, loaded, identify_) for node in planned.graph.augments}
     if tokenizer is None and "anchor" not in given:
         tokenizer = load_tokenizer(Path(planned.graph.anchor.facts.source))
     return ComposedModel(
         planned,
         anchor=loaded["anchor"],
-        augments={node.name: loaded[node.name] for node in planned.graph.augments},
-        stacks=stacks,
+        augments={name: model for name, model in loaded.items() if name != "anchor"},
+        stacks={name: stack.to(device=loaded["anchor"].device) for name, stack in stacks.items()},
+        identify=identity,
         tokenizer=tokenizer,
-        identify=identify_,
     )
 
 
-def _facts_in_memory(name: str, model: PreTrainedModel) -> ModelFacts:
-    return config_facts(model.config.to_dict(), source=f"<{name}: {type(model).__name__} {id(model):#x}>")
-
-
-def _load_models(graph: Graph, given: Mapping[str, PreTrainedModel]) -> dict[str, PreTrainedModel]:
-    """Every model of the graph by name; a checkpoint named twice, held alike, is loaded once."""
-
-    @cache
-    def load_once(source: str, dtype: str, device: str) -> PreTrainedModel:
-        return load_model(Path(source), dtype=dtype, device=device)
-
-    nodes = (graph.anchor, *graph.augments)
+def _known(given: Mapping[str, PreTrainedModel]) -> dict[str, ModelFacts]:
+    """The facts of the models that come from memory."""
+    problems = list(_unfit(given))
+    if problems:
+        raise ModelError.listing(problems)
     return {
-        node.name: given[node.name] if node.name in given else load_once(node.facts.source, node.dtype, node.device)
-        for node in nodes
+        name: replace(
+            config_facts(model.config.to_dict(), source=f"<{type(model).__name__} in memory at {id(model):#x}>"),
+            num_params=model.num_parameters(),
+            weight_bytes=sum(weight.nbytes for weight in model.parameters()),
+        )
+        for name, model in given.items()
     }
+
+
+def _unfit(given: Mapping[str, object]) -> Iterator[str]:
+    for name, model in given.items():
+        if not isinstance(model, PreTrainedModel):
+            yield f"models[{name!r}] is a {type(model).__name__}; a PreTrainedModel of transformers is needed."
+        elif isinstance(model, ComposedModel):
+            yield f"models[{name!r}] is a composed model; this version composes plain models only."
+        elif broken := not_finite(model):
+            yield f"models[{name!r}] holds NaN or infinity in {broken}."
 
 
 def _identities(graph: Graph, given: Mapping[str, PreTrainedModel]) -> Callable[[str], Identity]:
@@ -83,26 +94,27 @@ def _identities(graph: Graph, given: Mapping[str, PreTrainedModel]) -> Callable[
 
     @cache
     def identity(name: str) -> Identity:
-        in_memory = name in given
-        digest = _memory_fingerprint(given[name]) if in_memory else fingerprint(Path(facts[name].source))
-        return identify(facts[name], digest, name=name if in_memory else None)
+        if name in given:
+            return identify(facts[name], memory_fingerprint(given[name]), name=name)
+        return identify(facts[name], fingerprint(Path(facts[name].source)))
 
     return identity
 
 
-def _memory_fingerprint(model: PreTrainedModel) -> str:
-    """SHA-256 of a model that comes from memory: of its weights by name."""
-    digest = hashlib.sha256()
-    for name, weight in sorted(model.state_dict().items()):
-        digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}".encode())
-        digest.update(weight.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
+def _stacks(graph: Graph, identity: Callable[[str], Identity]) -> dict[str, Stack]:
+    """The stack of every augment, fresh or from its bundle; the misfits of all bundles are listed at once."""
+    stacks, problems = {}, []
+    for node in graph.augments:
+        try:
+            stacks[node.name] = _stack(graph, node, identity)
+        except BundleError as error:
+            problems += [f"augments.{node.name}.bridges: {line}" for line in str(error).splitlines()]
+    if problems:
+        raise BundleError.listing(problems)
+    return stacks
 
 
-def _stack(
-    graph: Graph, node: Node, loaded: Mapping[str, PreTrainedModel], identity: Callable[[str], Identity]
-) -> Stack:
-    """The stack of one augment, fresh or from its bundle, on the anchor's device."""
+def _stack(graph: Graph, node: Node, identity: Callable[[str], Identity]) -> Stack:
     stack = Stack((site for site in graph.sites if site.augment == node.name), seed=node.seed)
     if node.bundle is not None:
         expected = {name: tuple(weight.shape) for name, weight in stack.state_dict().items()}
@@ -110,4 +122,32 @@ def _stack(
             Path(node.bundle), anchor=identity("anchor"), augment=identity(node.name), expected=expected
         )
         stack.load_state_dict(tensors)
-    return stack.to(device=loaded["anchor"].device)
+    return stack
+
+
+def _load_models(graph: Graph, given: Mapping[str, PreTrainedModel]) -> dict[str, PreTrainedModel]:
+    """Every model of the graph by name; a checkpoint that is named twice and held alike is loaded once."""
+    nodes = {node.name: node for node in (graph.anchor, *graph.augments) if node.name not in given}
+    devices = _devices(nodes)
+    loaded, held = dict(given), {}
+    # 'auto' goes first: only then is it known which dtype it stands for.
+    for name, node in sorted(nodes.items(), key=lambda item: item[1].dtype != "auto"):
+        key = (node.facts.source, node.dtype, devices[name])
+        if key not in held:
+            held[key] = load_model(Path(node.facts.source), dtype=node.dtype, device=devices[name])
+            held[node.facts.source, str(held[key].dtype).removeprefix("torch."), devices[name]] = held[key]
+        loaded[name] = held[key]
+    return loaded
+
+
+def _devices(nodes: Mapping[str, Node]) -> dict[str, str]:
+    """Where each model goes; every device that is not there is named before the first model is loaded."""
+    devices, problems = {}, []
+    for name, node in nodes.items():
+        try:
+            devices[name] = str(resolve_device(node.device))
+        except ModelError as error:
+            problems.append(f"{name if name == 'anchor' else f'augments.{name}'}.{error}")
+    if problems:
+        raise ModelError.listing(problems)
+    return devices

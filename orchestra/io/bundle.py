@@ -6,14 +6,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError
+from pydantic_core import ErrorDetails
 
-from orchestra.errors import BundleError
+from orchestra.errors import BundleError, ModelError
 from orchestra.graph import ALIGNMENT_VERSION, ModelFacts, Site
+from orchestra.io.safetensors_header import Tensors, read_header
 from orchestra.spec import Closed, Layer
 
 CONFIG_FILE = "bridge_config.json"
 WEIGHTS_FILE = "bridge_model.safetensors"
 CARD_FILE = "README.md"
+SHAPE = ("model_type", "num_layers", "d_model", "num_heads", "vocab_size")
+"""What a bundle remembers of the shape of a model's config."""
 
 
 class Identity(Closed):
@@ -29,6 +33,7 @@ class Identity(Closed):
     model_type: str
     num_layers: int
     d_model: int
+    num_heads: int
     vocab_size: int
     tokenizer: str | None = None
 
@@ -82,6 +87,7 @@ def identify(facts: ModelFacts, fingerprint: str, *, name: str | None = None) ->
         model_type=facts.model_type,
         num_layers=facts.num_layers,
         d_model=facts.d_model,
+        num_heads=facts.num_heads,
         vocab_size=facts.vocab_size,
         tokenizer=facts.tokenizer,
     )
@@ -114,14 +120,37 @@ def read_config(folder: Path) -> BundleConfig:
         json.loads(text)
         return BundleConfig.model_validate_json(text)
     except FileNotFoundError as error:
-        raise BundleError(f"{folder}: is not a bundle: it holds no {CONFIG_FILE}.") from error
+        raise BundleError(f"{folder}: is not a bundle: it holds no {CONFIG_FILE}{_but_pickles(folder)}.") from error
     except OSError as error:
         raise BundleError(f"{path}: cannot be read: {error.strerror}.") from error
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BundleError(f"{path}: is not JSON.") from error
     except ValidationError as error:
-        lines = (f"{path}: {'.'.join(map(str, d['loc']))}: {d['msg'].lower()}." for d in error.errors())
-        raise BundleError.listing(lines) from error
+        raise BundleError.listing(_line(path, detail) for detail in error.errors(include_url=False)) from error
+
+
+def read_weights_header(folder: Path) -> Tensors:
+    """Read what a bundle's weights say of themselves.
+
+    Raises:
+        BundleError: they are missing, pickled or damaged.
+    """
+    if not (folder / WEIGHTS_FILE).is_file():
+        raise BundleError(f"{folder}: holds no {WEIGHTS_FILE}{_but_pickles(folder)}.")
+    try:
+        return read_header(folder / WEIGHTS_FILE)
+    except ModelError as error:
+        raise BundleError(str(error)) from error
+
+
+def _line(path: Path, detail: ErrorDetails) -> str:
+    field = ".".join(map(str, detail["loc"]))
+    return f"{path}: {field + ': ' if field else ''}{detail['msg'][0].lower()}{detail['msg'][1:]}."
+
+
+def _but_pickles(folder: Path) -> str:
+    pickles = sorted(path.name for path in folder.glob("*") if path.suffix in (".bin", ".pt", ".pth", ".ckpt", ".pkl"))
+    return f", only pickled weights ({pickles[0]}), which are never loaded" if pickles else ""
 
 
 def misfits(config: BundleConfig, *, anchor: Identity, augment: Identity) -> Iterator[str]:
@@ -129,7 +158,7 @@ def misfits(config: BundleConfig, *, anchor: Identity, augment: Identity) -> Ite
     if config.alignment_version != ALIGNMENT_VERSION:
         yield f"its alignment version is {config.alignment_version}, and this Orchestra's is {ALIGNMENT_VERSION}"
     for role, trained, given in (("anchor", config.anchor, anchor), ("augment", config.augment, augment)):
-        for field in ("model_type", "num_layers", "d_model", "vocab_size"):
+        for field in SHAPE:
             was, found = getattr(trained, field), getattr(given, field)
             if was != found:
                 yield f"the {role}'s {field} is {found}, and it was trained with {was}"

@@ -1,12 +1,19 @@
 """The README.md of a bundle: a model card that says what it joins, how it was trained, and what it scores."""
 
 import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-from orchestra.io.bundle import BundleConfig
+from orchestra.io.bundle import SHAPE, BundleConfig
+from orchestra.spec import FORMAT
+
+_MARKUP = re.compile(r"([\\`*_{}\[\]<>()#+!|~$&-])")
 
 
 def card(config: BundleConfig, num_params: int) -> str:
     """The card of a bundle, with the metadata block that the Hub reads."""
+    anchor, augment = text(config.anchor.name), text(config.augment.name)
     lines = [
         "---",
         "library_name: orchestra",
@@ -16,10 +23,10 @@ def card(config: BundleConfig, num_params: int) -> str:
         "- model-composition",
         "---",
         "",
-        f"# {config.anchor.name} x {config.augment.name}",
+        f"# {anchor} x {augment}",
         "",
-        f"A stack of {len(config.sites)} bridges ({num_params:,} parameters) that lets the anchor "
-        f"`{config.anchor.name}` read the augment `{config.augment.name}`. "
+        f"A stack of {len(config.sites)} bridge{'s' if len(config.sites) > 1 else ''} ({num_params:,} parameters) "
+        f"that lets the anchor {anchor} read the augment {augment}. "
         "It holds only the bridges: both models stay as they are, and are needed beside it.",
         "",
         "| augment layer | anchor layer | heads | gate | positions | variant |",
@@ -30,10 +37,10 @@ def card(config: BundleConfig, num_params: int) -> str:
             for site in config.sites
         ),
         "",
-        "Name it in a graph:",
+        "Name this folder in a graph, beside the folders of the two models:",
         "",
         "```json",
-        json.dumps({"model": f"<folder of {config.augment.name}>", "bridges": "<this folder>"}),
+        json.dumps(_graph(config), indent=2),
         "```",
         "",
         "## Fits",
@@ -41,8 +48,9 @@ def card(config: BundleConfig, num_params: int) -> str:
         "| | anchor | augment |",
         "|---|---|---|",
         *(
-            f"| {field} | {getattr(config.anchor, field)} | {getattr(config.augment, field)} |"
-            for field in ("model_type", "num_layers", "d_model", "vocab_size")
+            f"| {text(field)} | {text(str(getattr(config.anchor, field)))} "
+            f"| {text(str(getattr(config.augment, field)))} |"
+            for field in SHAPE
         ),
         f"| weights (SHA-256) | `{config.anchor.fingerprint[:16]}` | `{config.augment.fingerprint[:16]}` |",
         "",
@@ -54,8 +62,38 @@ def card(config: BundleConfig, num_params: int) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _section(title: str, content: dict[str, object]) -> list[str]:
+def text(words: str) -> str:
+    """Words as Markdown shows them: on one line, with nothing taken for markup."""
+    return _MARKUP.sub(r"\\\1", " ".join(words.split()))
+
+
+def _graph(config: BundleConfig) -> dict[str, Any]:
+    """The smallest graph that names the bundle."""
+    name = re.sub(r"[^a-z0-9_-]+", "-", config.augment.name.lower()).strip("-_")[:64]
+    if not name or not name[0].isalpha() or name in ("anchor", "embedding"):
+        name = "augment"
+    return {
+        "format": FORMAT,
+        "anchor": {"model": f"path/to/{config.anchor.name}"},
+        "augments": {name: {"model": f"path/to/{config.augment.name}", "bridges": "path/to/this/folder"}},
+    }
+
+
+def _section(title: str, content: Mapping[str, Any]) -> list[str]:
     if not content:
         return []
-    rows = [f"| {name} | {value} |" for name, value in content.items()]
+    rows = [f"| {text(name)} | {text(_value(value))} |" for name, value in _flat(content)]
     return [f"## {title}", "", "| | |", "|---|---|", *rows, ""]
+
+
+def _flat(content: Mapping[str, Any], under: str = "") -> Iterator[tuple[str, object]]:
+    """Nested objects as one list of rows: `{"a": {"b": 1}}` gives `a.b`, 1."""
+    for name, value in content.items():
+        if isinstance(value, dict) and value:
+            yield from _flat(value, f"{under}{name}.")
+        else:
+            yield f"{under}{name}", value
+
+
+def _value(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -4,34 +4,33 @@ import contextlib
 import hashlib
 import json
 import os
+import secrets
+import time
 from pathlib import Path
+from typing import Any
 
 from orchestra.errors import ModelError
 
 _CHUNK_BYTES = 1 << 22
+_PICKLES = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+_SETTLED_NS = 2_000_000_000  # a file changed later than this before it was hashed may change again unnoticed
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of a model folder, in the order of their names.
+    """The safetensors files of a model folder, in the order of their names; the ones that transformers would load.
 
     Raises:
-        ModelError: there are none, a shard is missing, or the weights are pickled.
+        ModelError: there are none, a shard is missing, the weights are pickled, or they are an adapter's.
     """
-    index = folder / "model.safetensors.index.json"
-    if index.is_file():
-        try:
-            names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        except (ValueError, KeyError, AttributeError, TypeError) as error:
-            raise ModelError(f"{index}: is not a safetensors index; fetch or save it again.") from error
-        if any(Path(name).name != name for name in names):
-            raise ModelError(f"{index}: names a shard outside its folder.")
-        missing = [name for name in names if not (folder / name).is_file()]
-        if missing:
-            raise ModelError(f"{folder}: {', '.join(missing)} is missing, though {index.name} names it.")
-        return [folder / name for name in names]
+    if (folder / "adapter_config.json").is_file():
+        raise ModelError(
+            f"{folder}: holds an adapter (adapter_config.json); merge it into its model, and name the folder of that."
+        )
     if (folder / "model.safetensors").is_file():
         return [folder / "model.safetensors"]
-    pickles = sorted(path.name for path in folder.glob("pytorch_model*.bin"))
+    if (folder / "model.safetensors.index.json").is_file():
+        return _shards(folder / "model.safetensors.index.json")
+    pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
     if pickles:
         raise ModelError(
             f"{folder}: holds only pickled weights ({pickles[0]}), which are never loaded; save it as safetensors."
@@ -39,36 +38,89 @@ def weight_files(folder: Path) -> list[Path]:
     raise ModelError(f"{folder}: holds no model.safetensors.")
 
 
+def _shards(index: Path) -> list[Path]:
+    names = read_json(index).get("weight_map")
+    if not isinstance(names, dict) or not names or not all(isinstance(name, str) for name in names.values()):
+        raise ModelError(f"{index}: is not a safetensors index; fetch or save it again.")
+    shards = sorted(set(names.values()))
+    outside = [name for name in shards if Path(name).name != name or name == ".."]
+    if outside:
+        raise ModelError(f"{index}: names a shard outside its folder: {outside[0]!r}.")
+    missing = [name for name in shards if not (index.parent / name).is_file()]
+    if missing:
+        raise ModelError(f"{index.parent}: holds no {', '.join(missing)}, though {index.name} names it.")
+    return [index.parent / name for name in shards]
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object that belongs to a model.
+
+    Raises:
+        ModelError: it is missing, cannot be read, or is not a JSON object.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ModelError(f"{path.parent}: holds no {path.name}.") from error
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror}.") from error
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{path}: is not JSON.") from error
+    if not isinstance(content, dict):
+        raise ModelError(f"{path}: is not a JSON object.")
+    return content
+
+
 def fingerprint(folder: Path) -> str:
-    """SHA-256 of a checkpoint: of its one weight file, or of the shards' digests in the order of their names."""
-    digests = [file_sha256(path) for path in weight_files(folder)]
+    """SHA-256 of a checkpoint: of its one weight file, or of the shards' digests in the order of their names.
+
+    Raises:
+        ModelError: the folder holds no weights that can be loaded.
+    """
+    digests = [remembered_sha256(path) for path in weight_files(folder)]
     return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, remembered by path, size and time of change."""
-    stat = path.stat()
-    key = f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}"
-    known = _remembered()
-    if key not in known:
-        digest = hashlib.sha256()
+    """SHA-256 of a file.
+
+    Raises:
+        ModelError: it cannot be read.
+    """
+    digest = hashlib.sha256()
+    try:
         with path.open("rb") as file:
             while chunk := file.read(_CHUNK_BYTES):
                 digest.update(chunk)
-        known[key] = digest.hexdigest()
-        _remember(known)
-    return known[key]
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror}.") from error
+    return digest.hexdigest()
+
+
+def remembered_sha256(path: Path) -> str:
+    """SHA-256 of a file, remembered by path, size and time of change."""
+    stat = path.stat()
+    seen = {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
+    key = str(path.resolve())
+    known = _remembered().get(key)
+    if isinstance(known, dict) and {**known, **seen} == known and isinstance(known.get("sha256"), str):
+        return str(known["sha256"])
+    started = time.time_ns()
+    digest = file_sha256(path)
+    if stat.st_mtime_ns + _SETTLED_NS < started:
+        _remember({**_remembered(), key: {**seen, "sha256": digest}})
+    return digest
 
 
 def cache_folder() -> Path:
     """Where Orchestra keeps what it can compute again: $ORCHESTRA_CACHE, or orchestra/ in the user's cache."""
-    default = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "orchestra"
-    return Path(os.environ.get("ORCHESTRA_CACHE", default))
+    default = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "orchestra"
+    return Path(os.environ.get("ORCHESTRA_CACHE", default)).expanduser()
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    """Write a text file whole or not at all, also when others write it at the same time."""
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         partial.write_text(text, encoding="utf-8")
         partial.replace(path)
@@ -76,15 +128,15 @@ def write_atomically(path: Path, text: str) -> None:
         partial.unlink(missing_ok=True)
 
 
-def _remembered() -> dict[str, str]:
+def _remembered() -> dict[str, Any]:
     try:
         known = json.loads((cache_folder() / "sha256.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RuntimeError):  # RuntimeError: there is no home, or it is nested too deeply
         return {}
     return known if isinstance(known, dict) else {}
 
 
-def _remember(known: dict[str, str]) -> None:
-    with contextlib.suppress(OSError):  # a cache that cannot be written only costs time
+def _remember(known: dict[str, Any]) -> None:
+    with contextlib.suppress(OSError, RuntimeError):  # a cache that cannot be written only costs time
         cache_folder().mkdir(parents=True, exist_ok=True)
         write_atomically(cache_folder() / "sha256.json", json.dumps(known, indent=0))

@@ -9,16 +9,16 @@ from typing import Any
 
 from orchestra.errors import GraphError, ModelError, OrchestraError
 from orchestra.graph import BundleFacts, Facts, ModelFacts
-from orchestra.io.bundle import read_config
-from orchestra.io.checkpoint import weight_files
+from orchestra.io.bundle import read_config, read_weights_header
+from orchestra.io.checkpoint import read_json, weight_files
 from orchestra.io.safetensors_header import read_header
 from orchestra.spec import BridgeRecipe, GraphSpec
 
 # The same number goes by several names in the configs of the Hub.
 _ALIASES = {
-    "num_layers": ("num_hidden_layers", "n_layer", "n_layers"),
+    "num_layers": ("num_hidden_layers", "n_layer", "n_layers", "num_layers"),
     "d_model": ("hidden_size", "n_embd", "d_model"),
-    "num_heads": ("num_attention_heads", "n_head", "n_heads"),
+    "num_heads": ("num_attention_heads", "n_head", "n_heads", "num_heads", "attention_heads"),
     "vocab_size": ("vocab_size",),
 }
 
@@ -41,7 +41,7 @@ def gather(spec: GraphSpec, base: Path, known: Mapping[str, ModelFacts] | None =
         try:
             models[name] = model_facts(locate(model.model, base, f"{where}.model"))
         except OrchestraError as error:
-            problems.append(_prefixed(f"{where}.model", error))
+            problems += _lines(f"{where}.model", error)
     for name, augment in sorted(spec.augments.items()):
         if isinstance(augment.bridges, BridgeRecipe):
             continue
@@ -49,7 +49,7 @@ def gather(spec: GraphSpec, base: Path, known: Mapping[str, ModelFacts] | None =
             folder = locate(augment.bridges, base, f"augments.{name}.bridges")
             bundles[name] = bundle_facts(folder, name)
         except OrchestraError as error:
-            problems.append(_prefixed(f"augments.{name}.bridges", error))
+            problems += _lines(f"augments.{name}.bridges", error)
     return Facts(models=models, bundles=bundles), problems
 
 
@@ -59,8 +59,12 @@ def locate(source: str, base: Path, field: str) -> Path:
     Raises:
         GraphError: there is no such folder.
     """
-    folder = (base / Path(source).expanduser()).resolve()
-    if not folder.is_dir():
+    try:
+        folder = (base / Path(source).expanduser()).resolve()
+        found = folder.is_dir()
+    except (OSError, RuntimeError, ValueError) as error:  # a loop of links, no such user, a zero byte, a name too long
+        raise GraphError(f"{field} is {source!r}, which is no folder's name: {_told(error)}.") from error
+    if not found:
         hint = (
             " Models and bundles on the Hub come in a later version; download it, and name the folder."
             if source.count("/") <= 1 and not source.startswith((".", "/", "~"))
@@ -76,7 +80,11 @@ def model_facts(folder: Path) -> ModelFacts:
     Raises:
         ModelError: no config.json, a config without sizes, or damaged or pickled weights.
     """
-    config = _read_json(folder / "config.json")
+    config = read_json(folder / "config.json")
+    if "transformers_weights" in config:
+        raise ModelError(
+            f"{folder}: its config names its weights itself (transformers_weights); call them model.safetensors."
+        )
     headers = [read_header(path) for path in weight_files(folder)]
     return replace(
         config_facts(config, source=str(folder)),
@@ -95,9 +103,14 @@ def config_facts(config: Mapping[str, Any], *, source: str) -> ModelFacts:
     text = config.get("text_config") or config  # multimodal configs keep the language model's under this name
     if not isinstance(text, Mapping):
         raise ModelError(f"{source}: its config's text_config is not an object.")
+    model_type = text.get("model_type")
+    if not isinstance(model_type, str) or not model_type:
+        raise ModelError(f"{source}: its config has no model_type.")
+    if config.get("is_encoder_decoder") is True:
+        raise ModelError(f"{source}: is an encoder-decoder model ({model_type}); only decoders can be composed.")
     return ModelFacts(
         source=source,
-        model_type=str(text.get("model_type", "unknown")),
+        model_type=model_type,
         num_layers=_size(text, "num_layers", source),
         d_model=_size(text, "d_model", source),
         num_heads=_size(text, "num_heads", source),
@@ -106,48 +119,48 @@ def config_facts(config: Mapping[str, Any], *, source: str) -> ModelFacts:
 
 
 def tokenizer_fingerprint(folder: Path) -> str | None:
-    """SHA-256 of what decides the ids of a text; None where the folder has no tokenizer.json."""
+    """SHA-256 of what decides the ids of a text; None where the folder has no tokenizer.json.
+
+    Padding, truncation and chat template do not decide ids, and neither does the version that wrote the file.
+    """
     path = folder / "tokenizer.json"
     if not path.is_file():
         return None
-    content = _read_json(path)
-    parts = ("normalizer", "pre_tokenizer", "post_processor", "model", "added_tokens")
-    canonical = json.dumps({part: content.get(part) for part in parts}, sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    content = read_json(path)
+    model = content.get("model")
+    if not isinstance(model, dict):
+        raise ModelError(f"{path}: has no model.")
+    # Later versions write the defaults out, and each merge as a pair.
+    model = {name: value for name, value in model.items() if value is not None and value is not False}
+    if isinstance(model.get("merges"), list):
+        model["merges"] = [merge.split(" ", 1) if isinstance(merge, str) else merge for merge in model["merges"]]
+    parts = {part: content.get(part) for part in ("normalizer", "pre_tokenizer", "post_processor", "added_tokens")}
+    return hashlib.sha256(json.dumps({**parts, "model": model}, sort_keys=True).encode()).hexdigest()
 
 
 def bundle_facts(folder: Path, augment: str) -> BundleFacts:
     """Read what a bundle says of itself, for the augment of that name.
 
     Raises:
-        BundleError: no bridge_config.json, or one that is damaged.
+        BundleError: no bridge_config.json, or no weights, or one of them is damaged.
     """
     config = read_config(folder)
+    read_weights_header(folder)
     return BundleFacts(source=str(folder), sites=config.placed(augment), alignment_version=config.alignment_version)
 
 
 def _size(config: Mapping[str, Any], field: str, source: str) -> int:
     for alias in _ALIASES[field]:
         value = config.get(alias)
-        if isinstance(value, int) and value > 0:
+        if type(value) is int and value > 0:
             return value
     raise ModelError(f"{source}: its config has no {' or '.join(_ALIASES[field])}.")
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ModelError(f"{path.parent}: holds no {path.name}.") from error
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be read: {error.strerror}.") from error
-    except (ValueError, RecursionError) as error:
-        raise ModelError(f"{path}: is not JSON.") from error
-    if not isinstance(content, dict):
-        raise ModelError(f"{path}: is not a JSON object.")
-    return content
+def _lines(field: str, error: OrchestraError) -> list[str]:
+    """The lines of an error, each with the document's field in front."""
+    return [line if line.startswith(field) else f"{field}: {line}" for line in str(error).splitlines()]
 
 
-def _prefixed(field: str, error: OrchestraError) -> str:
-    text = str(error)
-    return text if text.startswith(field) else f"{field}: {text}"
+def _told(error: Exception) -> str:
+    return (getattr(error, "strerror", None) or str(error)).rstrip(".")

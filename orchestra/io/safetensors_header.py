@@ -4,23 +4,35 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from orchestra.errors import ModelError
 
 _MAX_HEADER_BYTES = 100_000_000  # the limit of the safetensors format itself
+_MAX_DIMENSIONS = 64  # torch's own
+_BITS = {
+    **dict.fromkeys(("F4",), 4),
+    **dict.fromkeys(("F6_E2M3", "F6_E3M2"), 6),
+    **dict.fromkeys(("BOOL", "U8", "I8", "F8_E5M2", "F8_E4M3", "F8_E8M0"), 8),
+    **dict.fromkeys(("U16", "I16", "F16", "BF16"), 16),
+    **dict.fromkeys(("U32", "I32", "F32"), 32),
+    **dict.fromkeys(("U64", "I64", "F64", "C64"), 64),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tensors:
-    """Sizes from a header.
+    """What a header says.
 
     Attributes:
         shapes: shape by tensor name.
+        dtypes: safetensors' word for the dtype, by tensor name.
         num_params: elements of all tensors.
         weight_bytes: bytes of all tensors.
     """
 
     shapes: dict[str, tuple[int, ...]]
+    dtypes: dict[str, str]
     num_params: int
     weight_bytes: int
 
@@ -37,16 +49,46 @@ def read_header(path: Path) -> Tensors:
             length = int.from_bytes(file.read(8), "little")
             if size < 8 or length > min(size - 8, _MAX_HEADER_BYTES):
                 raise ModelError(f"{path}: is not a whole safetensors file; fetch or save it again.")
-            header = json.loads(file.read(length))
-        entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
-        shapes = {name: tuple(map(int, entry["shape"])) for name, entry in entries.items()}
-        end = max((int(entry["data_offsets"][1]) for entry in entries.values()), default=0)
+            raw = file.read(length)
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror}.") from error
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+    try:
+        tensors = _parse(raw)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ModelError(f"{path}: has a damaged safetensors header; fetch or save it again.") from error
-    if size != 8 + length + end:
-        raise ModelError(
-            f"{path}: is {size} bytes long, but its header announces {8 + length + end}; fetch or save it again."
-        )
-    return Tensors(shapes=shapes, num_params=sum(map(math.prod, shapes.values())), weight_bytes=end)
+    announced = 8 + length + tensors.weight_bytes
+    if size != announced:
+        raise ModelError(f"{path}: is {size} bytes long, but its header announces {announced}; fetch or save it again.")
+    return tensors
+
+
+def _parse(raw: bytes) -> Tensors:
+    """Sizes from a header; any of the usual built-in errors where it is not one."""
+    header = json.loads(raw.decode("utf-8"))
+    entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
+    if not all(isinstance(value, str) for value in header.get("__metadata__", {}).values()):
+        raise ValueError("metadata are strings")
+    for name in entries:
+        name.encode("utf-8")  # half a surrogate pair is JSON, but no name
+    end = 0
+    for begin, after in sorted(map(_extent, entries.values())):
+        if begin != end:
+            raise ValueError("a gap or an overlap between tensors")
+        end = after
+    shapes = {name: tuple(entry["shape"]) for name, entry in entries.items()}
+    return Tensors(
+        shapes=shapes,
+        dtypes={name: entry["dtype"] for name, entry in entries.items()},
+        num_params=sum(map(math.prod, shapes.values())),
+        weight_bytes=end,
+    )
+
+
+def _extent(entry: dict[str, Any]) -> tuple[int, int]:
+    """Where a tensor begins and ends, once its shape, dtype and offsets agree."""
+    shape, (begin, end) = entry["shape"], entry["data_offsets"]
+    if len(shape) > _MAX_DIMENSIONS or not all(type(n) is int and 0 <= n < 1 << 63 for n in (*shape, begin, end)):
+        raise ValueError("a size that is none")
+    if math.prod(shape) * _BITS[entry["dtype"]] != (end - begin) * 8:
+        raise ValueError("offsets that do not hold the shape")
+    return begin, end

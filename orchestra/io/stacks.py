@@ -1,11 +1,13 @@
 """Writes and reads the tensors of a bundle. Whole or not at all, safetensors only."""
 
+import contextlib
+import errno
 import json
 import math
 import os
+import secrets
 import shutil
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from orchestra.errors import BundleError, ModelError
+from orchestra.errors import BundleError
 from orchestra.graph import Site
 from orchestra.io.bundle import (
     CARD_FILE,
@@ -25,10 +27,14 @@ from orchestra.io.bundle import (
     bundle_sites,
     misfits,
     read_config,
+    read_weights_header,
 )
 from orchestra.io.card import card
 from orchestra.io.checkpoint import file_sha256
-from orchestra.io.safetensors_header import read_header
+from orchestra.io.safetensors_header import Tensors
+
+_FILES = (WEIGHTS_FILE, CONFIG_FILE, CARD_FILE)
+_FLOATS = ("F16", "BF16", "F32", "F64")
 
 
 def read_stack(
@@ -44,28 +50,17 @@ def read_stack(
         BundleError: the bundle is damaged or was trained for something else; every misfit is listed.
     """
     config = read_config(folder)
-    problems = list(misfits(config, anchor=anchor, augment=augment))
-    path = folder / WEIGHTS_FILE
-    try:
-        found = read_header(path).shapes
-    except ModelError as error:
-        raise BundleError(str(error)) from error
-    problems += [f"the tensor {name} is missing" for name in sorted(expected.keys() - found.keys())]
-    problems += [f"the tensor {name} belongs to no bridge" for name in sorted(found.keys() - expected.keys())]
-    problems += [
-        f"the tensor {name} has shape {found[name]}, not {expected[name]}"
-        for name in sorted(expected.keys() & found.keys())
-        if found[name] != tuple(expected[name])
+    problems = [
+        *misfits(config, anchor=anchor, augment=augment),
+        *_strange_tensors(read_weights_header(folder), expected),
     ]
-    if not problems and file_sha256(path) != config.weights_sha256:
-        problems.append(f"{WEIGHTS_FILE} is not the file that {CONFIG_FILE} names by its SHA-256: it has changed since")
+    path = folder / WEIGHTS_FILE
+    if file_sha256(path) != config.weights_sha256:
+        problems.append(f"{WEIGHTS_FILE} is not the file that {CONFIG_FILE} names by its SHA-256")
     if problems:
         raise BundleError.listing(f"{folder}: does not fit: {problem}." for problem in problems)
-    try:
-        tensors = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise BundleError(f"{path}: cannot be read: {error}.") from error
-    broken = [name for name, tensor in sorted(tensors.items()) if not torch.isfinite(tensor).all()]
+    tensors = load_file(path)
+    broken = _not_finite(tensors)
     if broken:
         raise BundleError(f"{path}: holds NaN or infinity in {', '.join(broken)}.")
     return tensors
@@ -84,39 +79,121 @@ def write_bundle(
     """Write a stack as a bundle; an earlier bundle in that folder is replaced once the new one is complete.
 
     Raises:
-        BundleError: a weight is NaN or infinite, or the folder holds something that is not a bundle.
+        BundleError: a weight is NaN or infinite, recipe or scores are not JSON, the folder holds something that is not
+            a bundle, or the disk refuses.
     """
-    broken = [name for name, tensor in sorted(tensors.items()) if not torch.isfinite(tensor).all()]
+    folder = folder.resolve()
+    broken = _not_finite(tensors)
     if broken:
-        raise BundleError(f"not written: the weights of {', '.join(broken)} are NaN or infinite.")
-    if folder.exists() and any(folder.iterdir()) and not (folder / CONFIG_FILE).is_file():
-        raise BundleError(f"{folder}: not written: the folder holds something that is not a bundle.")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        raise BundleError(f"{folder}: not written: the weights hold NaN or infinity in {', '.join(broken)}.")
+    recipe, scores = _as_json(folder, "recipe", recipe), _as_json(folder, "scores", scores)
+    partial = _beside(folder)
     try:
+        _refuse_strangers(folder)
+        partial.mkdir(parents=True)
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial / WEIGHTS_FILE)
         config = BundleConfig(
             anchor=anchor,
             augment=augment,
             sites=bundle_sites(sites),
             weights_sha256=file_sha256(partial / WEIGHTS_FILE),
-            recipe=dict(recipe or {}),
-            scores=dict(scores or {}),
+            recipe=recipe,
+            scores=scores,
         )
         (partial / CONFIG_FILE).write_text(json.dumps(config.model_dump(), indent=2) + "\n", encoding="utf-8")
         num_params = sum(math.prod(tensor.shape) for tensor in tensors.values())
         (partial / CARD_FILE).write_text(card(config, num_params), encoding="utf-8")
-        partial.chmod(0o755)
+        _sync(*(partial / name for name in _FILES), partial)
         _replace(partial, folder)
+        _sync(folder.parent)
+    except (SafetensorError, OSError) as error:
+        raise BundleError(f"{folder}: not written: {getattr(error, 'strerror', None) or error}.") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return config
 
 
+def _strange_tensors(found: Tensors, expected: Mapping[str, tuple[int, ...]]) -> Iterator[str]:
+    """How the tensors of a file differ from those that a stack needs."""
+    for name in sorted(expected.keys() - found.shapes.keys()):
+        yield f"the tensor {name} is missing"
+    for name in sorted(found.shapes.keys() - expected.keys()):
+        yield f"the tensor {name} belongs to no bridge"
+    for name in sorted(expected.keys() & found.shapes.keys()):
+        if found.shapes[name] != tuple(expected[name]):
+            yield f"the tensor {name} has shape {found.shapes[name]}, not {tuple(expected[name])}"
+        if found.dtypes[name] not in _FLOATS:
+            yield f"the tensor {name} holds {found.dtypes[name]}, not one of {', '.join(_FLOATS)}"
+
+
+def _not_finite(tensors: Mapping[str, Tensor]) -> list[str]:
+    return [name for name, tensor in sorted(tensors.items()) if not torch.isfinite(tensor).all()]
+
+
+def _as_json(folder: Path, field: str, content: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The content as JSON would give it back."""
+    try:
+        read: dict[str, Any] = json.loads(json.dumps(dict(content or {}), allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise BundleError(f"{folder}: not written: {field} holds something that is not JSON: {error}.") from error
+    return read
+
+
+def _refuse_strangers(folder: Path) -> None:
+    """Raise where writing a bundle would remove something that is none."""
+    held = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+    strangers = [name for name in held if name not in _FILES]
+    if strangers or (held and CONFIG_FILE not in held):
+        raise BundleError(
+            f"{folder}: not written: it holds {(strangers or held)[0]}, which belongs to no bundle and would be lost."
+        )
+
+
+def _beside(folder: Path) -> Path:
+    """A name for a folder that is on its way in or out."""
+    return folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
+
+
+def _sync(*paths: Path) -> None:
+    """Have what was written reach the disk, where the system can tell."""
+    for path in paths:
+        with contextlib.suppress(OSError):
+            handle = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+
+
 def _replace(new: Path, old: Path) -> None:
-    """Put a complete folder where an older one may be."""
-    retired = old.with_name(f".{old.name}.{os.getpid()}.old")
-    if old.exists():
-        old.rename(retired)
-    new.rename(old)
-    shutil.rmtree(retired, ignore_errors=True)
+    """Put a complete folder where an older one may be; of several writers at once the last one wins, whole.
+
+    A folder cannot take the place of a full one in a single step. Between the two steps the older one lies beside it,
+    under a hidden name; if the second step fails it goes back.
+    """
+    retired: list[Path] = []
+    try:
+        while not _moved(new, old):
+            retired.append(_beside(old))
+            with contextlib.suppress(FileNotFoundError):  # another writer was faster
+                old.rename(retired[-1])
+    finally:
+        if retired and not old.exists():
+            retired[-1].rename(old)
+        _remove(retired)
+
+
+def _moved(new: Path, old: Path) -> bool:
+    """Whether a folder could take a place; False where a full one stands in it."""
+    try:
+        new.rename(old)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            return False
+        raise
+    return True
+
+
+def _remove(folders: Iterable[Path]) -> None:
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
