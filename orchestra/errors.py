@@ -6,6 +6,7 @@ OrchestraError
 ├── ModelError       a model's files are missing or damaged      (fix the folder)
 ├── BundleError      the bridge weights do not fit               (fix the bundle)
 ├── DataError        a training record is malformed              (fix the data)
+├── TrainError       a training cannot start, or go on           (fix the settings)
 └── ComposeError     misuse of a composed model                  (fix the call)
 """
 
@@ -39,6 +40,10 @@ class BundleError(OrchestraError):
 
 class DataError(OrchestraError):
     """A training record is malformed."""
+
+
+class TrainError(OrchestraError):
+    """A training cannot start or cannot go on: settings, checkpoints of another training, a loss that is no number."""
 
 
 class ComposeError(OrchestraError):

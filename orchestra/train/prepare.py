@@ -1,0 +1,117 @@
+"""What can be settled before a weight is loaded: who is trained, on which examples, and where the result goes."""
+
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
+
+from orchestra.errors import BundleError, TrainError
+from orchestra.io.bundle import CONFIG_FILE
+from orchestra.io.checkpoint import file_sha256, fingerprint, read_json
+from orchestra.io.models import load_tokenizer
+from orchestra.paper import plan
+from orchestra.plan import Plan
+from orchestra.runtime.model import ComposedModel
+from orchestra.train.encode import Example, context_limit, read_examples
+from orchestra.train.spec import TrainSpec
+
+# Settings that may change when a training is resumed: none of them changes what is learnt.
+_FREE = {"data", "output", "eval_data", "epochs", "steps", "batch_size", "gradient_accumulation", "resume"}
+_FREE |= {"gradient_checkpointing", "eval_every", "save_every", "log_every", "max_length"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A training that can start.
+
+    Attributes:
+        augments: whose stacks are trained, sorted.
+        pad_id: fills batches up.
+    """
+
+    plan: Plan
+    augments: tuple[str, ...]
+    train: tuple[Example, ...]
+    evaluation: tuple[Example, ...] | None
+    pad_id: int
+
+
+def prepare(source: str | Path | Mapping[str, Any] | ComposedModel, spec: TrainSpec) -> Prepared:
+    """Check everything that can be checked without weights.
+
+    Raises:
+        TrainError, SpecError, GraphError, DataError, BundleError: something is not as it should be.
+    """
+    if importlib.util.find_spec("accelerate") is None:
+        raise TrainError("training needs accelerate: pip install 'orchestra-lm[train]'.")
+    planned = source.plan if isinstance(source, ComposedModel) else plan(source)
+    augments = _chosen(planned, spec.augments)
+    _check_output(spec.output, augments)
+    anchor = planned.graph.anchor.facts
+    tokenizer = source.tokenizer if isinstance(source, ComposedModel) else load_tokenizer(Path(anchor.source))
+    if tokenizer is None:
+        raise TrainError(f"{anchor.source}: the anchor has no tokenizer, and records are text: add its tokenizer.json.")
+    limit = min(filter(None, (spec.max_length, context_limit(_configs(source, planned, augments)))), default=None)
+
+    def examples(path: Path, tokenizer: PreTrainedTokenizerBase = tokenizer) -> tuple[Example, ...]:
+        return read_examples(path, tokenizer, max_length=limit, vocab_size=anchor.vocab_size)
+
+    return Prepared(
+        plan=planned,
+        augments=augments,
+        train=examples(spec.data),
+        evaluation=examples(spec.eval_data) if spec.eval_data is not None else None,
+        pad_id=tokenizer.pad_token_id or 0,
+    )
+
+
+def identity(prepared: Prepared, spec: TrainSpec, *, steps: int, global_batch: int) -> dict[str, Any]:
+    """What makes this training this one and no other; a checkpoint of another is refused.
+
+    How a step is laid out in batches, accumulation and processes is no part of it.
+    """
+    graph = prepared.plan.graph
+    nodes = [graph.anchor, *(node for node in graph.augments if node.name in prepared.augments)]
+    folders = {node.name: Path(node.facts.source) for node in nodes if Path(node.facts.source).is_dir()}
+    return {
+        **{field: value for field, value in asdict(spec).items() if field not in _FREE},
+        "augments": list(prepared.augments),
+        "data_sha256": file_sha256(spec.data),
+        "global_batch": global_batch,
+        "models": {name: fingerprint(folder) for name, folder in folders.items()},
+        "sites": [asdict(site) for site in graph.sites if site.augment in prepared.augments],
+        "steps": steps,
+    }
+
+
+def _chosen(planned: Plan, wanted: tuple[str, ...]) -> tuple[str, ...]:
+    names = [node.name for node in planned.graph.augments]
+    unknown = sorted(set(wanted) - set(names))
+    if unknown:
+        raise TrainError(f"no augment is called {unknown[0]!r}; this graph has {', '.join(names)}.")
+    chosen = wanted or tuple(node.name for node in planned.graph.augments if node.enabled)
+    if not chosen:
+        raise TrainError(f"every augment of the graph is off: name those to train, of {', '.join(names)}.")
+    return tuple(sorted(set(chosen)))
+
+
+def _check_output(output: Path, augments: tuple[str, ...]) -> None:
+    """Refuse now what could not be written after hours."""
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TrainError(f"output {output} cannot be a folder: {error.strerror}.") from error
+    for folder in (output / name for name in augments):
+        if folder.exists() and not (folder / CONFIG_FILE).is_file() and any(folder.iterdir()):
+            raise BundleError(f"{folder}: not written: the folder holds something that is not a bundle.")
+
+
+def _configs(source: object, planned: Plan, augments: tuple[str, ...]) -> list[Mapping[str, Any]]:
+    if isinstance(source, ComposedModel):
+        models = [source.anchor, *(source.augment(name) for name in augments)]
+        return [model.config.to_dict() for model in models]
+    nodes = (planned.graph.anchor, *(node for node in planned.graph.augments if node.name in augments))
+    return [read_json(Path(node.facts.source) / "config.json") for node in nodes]
