@@ -197,28 +197,22 @@ def _node(name: str, augment: AugmentSpec, facts: Facts) -> Node:
 def _place(name: str, augment: AugmentSpec, facts: Facts) -> tuple[list[Site], list[str]]:
     """The sites of one augment, and what is wrong with them."""
     anchor, reader = facts.models["anchor"], facts.models[name]
+    field_ = f"augments.{name}.bridges"
     if isinstance(augment.bridges, BridgeRecipe):
-        sites, where = recipe_sites(name, augment.bridges, anchor=anchor, augment=reader), "bridges.pairs"
+        sites, where = recipe_sites(name, augment.bridges, anchor=anchor, augment=reader), f"{field_}.pairs"
+        heads = (
+            f"{field_}.heads is" if augment.bridges.heads else f"{field_} has no 'heads', and the anchor's number is"
+        )
     elif name in facts.bundles:
-        sites, where = list(facts.bundles[name].sites), f"bridges ({facts.bundles[name].source}) site"
+        bundle = facts.bundles[name]
+        sites, where = list(bundle.sites), f"{field_} ({bundle.source}) site"
+        heads = f"{field_} ({bundle.source}) has the number of heads"
     else:
         return [], []  # the bundle could not be read, and that has been said
-    problems: list[str] = []
-    for index, site in enumerate(sites):
-        problems += _misfits(site, f"augments.{name}.{where}.{index}", anchor, reader)
-    seen: dict[str, int] = {}
-    for index, site in enumerate(sites):
-        if site.key in seen:
-            problems.append(
-                f"augments.{name}.{where}.{index} joins augment layer {site.augment_layer} to anchor layer "
-                f"{site.anchor_layer} again; augments.{name}.{where}.{seen[site.key]} does so already."
-            )
-        seen.setdefault(site.key, index)
-    if name in facts.bundles and facts.bundles[name].alignment_version != ALIGNMENT_VERSION:
-        problems.append(
-            f"augments.{name}.bridges has alignment version {facts.bundles[name].alignment_version}; "
-            f"this version of Orchestra aligns by version {ALIGNMENT_VERSION}. Train the bundle again."
-        )
+    problems = [*_past_the_end(sites, where, anchor, reader), *_doubles(sites, where)]
+    if name in facts.bundles:
+        problems += _bundle_misfits(facts.bundles[name], field_, anchor, reader)
+    problems += dict.fromkeys(line for site in sites for line in _head_misfits(site, heads))
     return sites, problems
 
 
@@ -252,28 +246,53 @@ def recipe_sites(name: str, recipe: BridgeRecipe, *, anchor: ModelFacts, augment
     ]
 
 
-def _misfits(site: Site, where: str, anchor: ModelFacts, augment: ModelFacts) -> Iterator[str]:
-    if site.augment_layer >= augment.num_layers:
-        yield _past_the_end(f"{where}.augment_layer", site.augment_layer, site.augment, augment.num_layers)
-    if site.anchor_layer != "embedding" and site.anchor_layer >= anchor.num_layers:
-        yield _past_the_end(f"{where}.anchor_layer", site.anchor_layer, "the anchor", anchor.num_layers)
-    for field_, width, model, facts in (
-        ("d_augment", site.d_augment, site.augment, augment),
-        ("d_anchor", site.d_anchor, "the anchor", anchor),
-    ):
-        if width != facts.d_model:
-            yield f"{where}.{field_} is {width}, but {model} has width {facts.d_model}."
+def _past_the_end(sites: Sequence[Site], where: str, anchor: ModelFacts, augment: ModelFacts) -> Iterator[str]:
+    for index, site in enumerate(sites):
+        for field_, layer, model, facts in (
+            ("augment_layer", site.augment_layer, site.augment, augment),
+            ("anchor_layer", site.anchor_layer, "the anchor", anchor),
+        ):
+            if layer != "embedding" and layer >= facts.num_layers:
+                yield (
+                    f"{where}.{index}.{field_} is {layer}, but {model} has {facts.num_layers} "
+                    + (f"layers, numbered 0 to {facts.num_layers - 1}." if facts.num_layers > 1 else "layer, number 0.")
+                )
+
+
+def _doubles(sites: Sequence[Site], where: str) -> Iterator[str]:
+    """Bridges that join the same two layers as one before them."""
+    first: dict[str, int] = {}
+    for index, site in enumerate(sites):
+        if first.setdefault(site.key, index) != index:
+            yield (
+                f"{where}.{index} joins augment layer {site.augment_layer} to anchor layer {site.anchor_layer} again; "
+                f"{where}.{first[site.key]} does so already."
+            )
+
+
+def _bundle_misfits(bundle: BundleFacts, field_: str, anchor: ModelFacts, augment: ModelFacts) -> Iterator[str]:
+    if bundle.alignment_version != ALIGNMENT_VERSION:
+        yield (
+            f"{field_} ({bundle.source}) has alignment version {bundle.alignment_version}; "
+            f"this version of Orchestra aligns by version {ALIGNMENT_VERSION}. Train the bundle again."
+        )
+    for site in bundle.sites[:1]:  # a bundle's sites all join the same two models
+        for model, trained, facts in (
+            ("the anchor", site.d_anchor, anchor),
+            (site.augment, site.d_augment, augment),
+        ):
+            if trained != facts.d_model:
+                yield f"{field_} ({bundle.source}) joins width {trained}, but {model} has width {facts.d_model}."
+
+
+def _head_misfits(site: Site, heads: str) -> Iterator[str]:
     if site.d_anchor % site.num_heads:
-        yield f"{where}: {site.num_heads} heads do not divide the anchor's width {site.d_anchor}."
+        yield f"{heads} {site.num_heads}, which does not divide the anchor's width {site.d_anchor}."
     elif site.positions == "rotary" and (site.d_anchor // site.num_heads) % 2:
         yield (
-            f"{where}: rotary positions need an even width per head, but {site.d_anchor} / {site.num_heads} is "
-            f"{site.d_anchor // site.num_heads}; change 'heads', or set 'positions' to 'none'."
+            f"{heads} {site.num_heads}, which leaves each head the width {site.d_anchor // site.num_heads}; "
+            "rotary positions need an even one: change 'heads', or set 'positions' to 'none'."
         )
-
-
-def _past_the_end(where: str, layer: int, model: str, num_layers: int) -> str:
-    return f"{where} is {layer}, but {model} has {num_layers} layers, numbered 0 to {num_layers - 1}."
 
 
 def _shared_tokenizer(name: str, facts: Facts) -> Iterator[str]:

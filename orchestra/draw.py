@@ -1,0 +1,170 @@
+"""svg(): a plan as a picture. The anchor stands in the middle, its augments beside it, an arrow for every bridge.
+
+Nothing behind the drawing is painted, and its greys are of middle brightness: it reads on a light and on a dark page.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+
+from orchestra.graph import AnchorLayer, Node, Site
+from orchestra.plan import Plan
+
+_BOX = (104, 24)  # width and height of a layer
+_PITCH = (224, 36)  # from column to column, and from layer to layer
+_HEAD = 92  # above the uppermost layer
+_GREY = "#768390"
+_COLOURS = ("#2f6fdb", "#bc4c00", "#1a7f37", "#8250df", "#bf3989", "#1b7c83")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Column:
+    """A model, placed.
+
+    Attributes:
+        x: its middle.
+        bottom: the middle of its embedding.
+        layers_run: layers from this one on are drawn as never run.
+    """
+
+    node: Node
+    x: float
+    bottom: float
+    colour: str
+    layers_run: int
+    joined: frozenset[AnchorLayer]
+    label: str
+
+    def y(self, layer: AnchorLayer) -> float:
+        return self.bottom - (0 if layer == "embedding" else layer + 1) * _PITCH[1]
+
+
+def svg(plan: Plan) -> str:
+    """Draw a plan, as the text of an SVG file.
+
+    Layers above the highest one that an augment's bridges read are never run, and drawn so.
+    """
+    graph = plan.graph
+    tallest = max(node.facts.num_layers for node in (graph.anchor, *graph.augments))
+    sides = len(graph.augments) // 2, (len(graph.augments) + 1) // 2
+    width, height = (1 + sum(sides)) * _PITCH[0], _HEAD + (tallest + 1) * _PITCH[1] + 16
+    anchor, *augments = _columns(plan, middle=(sides[0] + 0.5) * _PITCH[0], bottom=height - 16 - _PITCH[1] / 2)
+    by_name = {column.node.name: column for column in augments}
+    markers = (
+        f'<marker id="tip-{index}" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
+        f'<path d="M0 0 8 4 0 8z" fill="{colour}"/></marker>'
+        for index, colour in enumerate(_COLOURS)
+    )
+    return "\n".join(
+        [
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
+            'role="img" font-family="system-ui, sans-serif" font-size="12" text-anchor="middle">',
+            f"<title>{_text(graph.description or 'An Orchestra graph')}</title>",
+            f"<defs>{''.join(markers)}</defs>",
+            *(
+                _arrow(site, by_name[site.augment], anchor, shift)
+                for site, shift in _spread(graph.sites, by_name, anchor)
+            ),
+            *(line for column in (anchor, *augments) for line in _layers(column)),
+            "</svg>",
+            "",
+        ]
+    )
+
+
+def _columns(plan: Plan, *, middle: float, bottom: float) -> Iterator[_Column]:
+    """The anchor, then the augments: the first to its right, the second to its left, and so on outwards."""
+    graph, sites = plan.graph, plan.graph.sites
+    yield _Column(
+        node=graph.anchor,
+        x=middle,
+        bottom=bottom,
+        colour=_GREY,
+        layers_run=graph.anchor.facts.num_layers,
+        joined=frozenset(site.anchor_layer for site in sites),
+        label=f"{graph.anchor.facts.num_layers} layers",
+    )
+    for index, (node, cost) in enumerate(zip(graph.augments, plan.costs, strict=True)):
+        place = (index // 2 + 1) * (-1 if index % 2 else 1)
+        yield _Column(
+            node=node,
+            x=middle + place * _PITCH[0],
+            bottom=bottom,
+            colour=_COLOURS[index % len(_COLOURS)],
+            layers_run=cost.layers_run,
+            joined=frozenset(site.augment_layer for site in sites if site.augment == node.name),
+            label=f"{cost.bridge_params:,} trained parameters",
+        )
+
+
+def _layers(column: _Column) -> Iterator[str]:
+    """A model's name and its layers, from the embedding upwards."""
+    node, top = column.node, _HEAD - 30
+    off = "" if node.enabled else " (off)"
+    yield f'<g fill="{_GREY}"{"" if node.enabled else " opacity=" + chr(34) + "0.75" + chr(34)}>'
+    yield f"<title>{_text(node.name)}</title>"
+    yield _label(
+        column.x, top - 34, _short(node.name, 20) + off, f'font-size="15" font-weight="bold" fill="{column.colour}"'
+    )
+    yield _label(column.x, top - 16, _short(f"{node.facts.model_type}, width {node.facts.d_model}", 30))
+    yield _label(column.x, top, column.label)
+    layers: list[AnchorLayer] = ["embedding", *range(node.facts.num_layers)]
+    for layer in layers:
+        run = layer == "embedding" or layer < column.layers_run
+        yield _layer(column, layer, run=run)
+    yield "</g>"
+
+
+def _layer(column: _Column, layer: AnchorLayer, *, run: bool) -> str:
+    joined = layer in column.joined
+    if not run:
+        paint, ink, text = f'fill="none" stroke="{_GREY}" stroke-dasharray="3 3"', _GREY, f"{layer} never run"
+    else:
+        paint = f'fill="{column.colour}" fill-opacity="{1 if joined else 0.15}" stroke="{column.colour}"'
+        ink, text = ("#ffffff" if joined else _GREY), (layer if layer == "embedding" else f"layer {layer}")
+    x, y = column.x - _BOX[0] / 2, column.y(layer) - _BOX[1] / 2
+    box = f'<rect x="{x:g}" y="{y:g}" width="{_BOX[0]}" height="{_BOX[1]}" rx="5" {paint}/>'
+    return box + _label(column.x, column.y(layer) + 4, text, f'fill="{ink}"')
+
+
+def _spread(sites: Sequence[Site], augments: Mapping[str, _Column], anchor: _Column) -> Iterator[tuple[Site, float]]:
+    """Each site, and how far from the middle of its anchor layer its arrow ends: no two tips lie upon each other."""
+    ends = [(site.anchor_layer, augments[site.augment].x > anchor.x) for site in sites]
+    for index, (site, end) in enumerate(zip(sites, ends, strict=True)):
+        count = ends.count(end)
+        yield site, (ends[:index].count(end) - (count - 1) / 2) * min(8, _BOX[1] / count)
+
+
+def _arrow(site: Site, augment: _Column, anchor: _Column, shift: float) -> str:
+    """From a layer of an augment to one of the anchor; past other columns it runs between two rows of layers."""
+    side = 1 if augment.x > anchor.x else -1
+    start, end = augment.x - side * _BOX[0] / 2, anchor.x + side * (_BOX[0] / 2 + 2)
+    y_start, y_end = augment.y(site.augment_layer), anchor.y(site.anchor_layer) + shift
+    bend = side * (_PITCH[0] - _BOX[0]) / 2
+    path = f"M{start:g} {y_start:g}"
+    if abs(augment.x - anchor.x) > _PITCH[0]:
+        inner = anchor.x + side * (_PITCH[0] - _BOX[0] / 2)  # where the column next to the anchor begins
+        outer = augment.x - side * (_PITCH[0] - _BOX[0] / 2)
+        lane = anchor.y(site.anchor_layer) + (_PITCH[1] + shift) / 2
+        path += f"C{start - bend:g} {y_start:g} {outer + bend:g} {lane:g} {outer:g} {lane:g}H{inner:g}"
+        start, y_start = inner, lane
+    path += f"C{start - bend:g} {y_start:g} {end + bend:g} {y_end:g} {end:g} {y_end:g}"
+    tip = _COLOURS.index(augment.colour)
+    return (
+        f'<path class="bridge" d="{path}" fill="none" stroke="{augment.colour}" stroke-width="1.6"'
+        f"{'' if augment.node.enabled else ' stroke-dasharray=' + chr(34) + '4 4' + chr(34)}"
+        f' marker-end="url(#tip-{tip})"><title>{_text(str(site))}</title></path>'
+    )
+
+
+def _label(x: float, y: float, text: object, style: str = "") -> str:
+    return f'<text x="{x:g}" y="{y:g}" {style}>{_text(str(text))}</text>'
+
+
+def _short(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def _text(text: str) -> str:
+    """Text that XML can hold: escaped, and without control characters."""
+    return escape("".join(letter if letter.isprintable() else " " for letter in text))
