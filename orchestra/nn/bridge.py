@@ -45,15 +45,15 @@ class Bridge(nn.Module):
         normed, local = site.variant == "orchestra", site.positions == "rotary"
         self.norm_hidden = nn.RMSNorm(site.d_anchor, eps=1e-6) if normed else nn.Identity()
         self.norm_context = nn.RMSNorm(site.d_augment, eps=1e-6) if normed else nn.Identity()
-        self.proj = nn.Linear(site.d_augment, site.d_anchor, bias=False)
-        self.query = nn.Linear(site.d_anchor, site.d_anchor, bias=local)
-        self.key = nn.Linear(site.d_anchor, site.d_anchor, bias=local)
-        self.value = nn.Linear(site.d_anchor, site.d_anchor, bias=False)
-        self.out = nn.Linear(site.d_anchor, site.d_anchor, bias=False)
+        self.proj = _linear(site.d_augment, site.d_anchor, bias=False)
+        self.query = _linear(site.d_anchor, site.d_anchor, bias=local)
+        self.key = _linear(site.d_anchor, site.d_anchor, bias=local)
+        self.value = _linear(site.d_anchor, site.d_anchor, bias=False)
+        self.out = _linear(site.d_anchor, site.d_anchor, bias=False)
         if site.gate == "scalar":
             self.gate = nn.Parameter(torch.zeros(()))
         elif site.gate == "token":
-            self.gate_map = nn.Linear(site.d_anchor, 1)
+            self.gate_map = _linear(site.d_anchor, 1, bias=True)
         self.reset_parameters(seed)
 
     @torch.no_grad()
@@ -128,3 +128,10 @@ class Bridge(nn.Module):
         cosines, sines = rotary(position, self.d_head, dtype=states.dtype)
         first, second = states.chunk(2, dim=-1)
         return states * cosines + torch.cat([-second, first], dim=-1) * sines
+
+
+def _linear(d_in: int, d_out: int, *, bias: bool) -> nn.Linear:
+    """A linear map still to be filled: drawing its weights here would spend numbers of the global generator."""
+    linear = nn.utils.skip_init(nn.Linear, d_in, d_out, bias=bias)
+    assert isinstance(linear, nn.Linear)
+    return linear
