@@ -1,0 +1,92 @@
+"""Exact match on fresh questions, with 95% intervals."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from transformers import GenerationMixin, PreTrainedTokenizerFast
+
+from orchestra.lab.expressions import Example
+from orchestra.lab.tokenizer import END_ID, PAD_ID
+
+_ROWS = 250  # questions per generate call
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """Right answers out of a number of questions.
+
+    Attributes:
+        guess: the share of the most frequent right answer, which always saying it would reach.
+    """
+
+    right: int
+    asked: int
+    guess: float
+
+    @property
+    def percent(self) -> float:
+        """Share of right answers, in percent."""
+        return 100 * self.right / self.asked
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95% Wilson interval, in percent."""
+        z, n, p = 1.959964, self.asked, self.right / self.asked
+        middle = (p + z * z / (2 * n)) / (1 + z * z / n)
+        reach = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+        return 100 * max(0.0, middle - reach), 100 * min(1.0, middle + reach)
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        return f"{self.percent:.1f} [{low:.1f}, {high:.1f}]"
+
+    def record(self) -> dict[str, Any]:
+        """As JSON values."""
+        low, high = self.interval
+        return {**asdict(self), "percent": round(self.percent, 2), "interval": [round(low, 2), round(high, 2)]}
+
+
+def score(model: GenerationMixin, tokenizer: PreTrainedTokenizerFast, examples: Sequence[Example]) -> Score:
+    """Ask every question, greedily, and count the final answers that are exactly right."""
+    right = [final(answer) for _, answer in map(question_and_answer, examples)]
+    given = answers(model, tokenizer, [question for question, _ in map(question_and_answer, examples)])
+    frequent = Counter(right).most_common(1)[0][1]
+    hits = sum(final(found) == wanted for found, wanted in zip(given, right, strict=True))
+    return Score(right=hits, asked=len(right), guess=100 * frequent / len(right))
+
+
+def question_and_answer(example: Example) -> tuple[str, str]:
+    """What is read before the last learnt piece, and that piece."""
+    *read, (answer, _) = example
+    return "".join(text for text, _ in read), answer
+
+
+def final(answer: str) -> str:
+    """The value in an answer, with or without working before it."""
+    return answer.strip().rsplit("=", 1)[-1]
+
+
+@torch.no_grad()
+def answers(
+    model: GenerationMixin, tokenizer: PreTrainedTokenizerFast, questions: Sequence[str], *, max_new_tokens: int = 24
+) -> list[str]:
+    """What a model says to each question, greedily; questions are asked in batches of like length."""
+    order = sorted(range(len(questions)), key=lambda index: len(questions[index]))
+    found: dict[int, str] = {}
+    for start in range(0, len(order), _ROWS):
+        rows = order[start : start + _ROWS]
+        inputs = tokenizer([questions[row] for row in rows], return_tensors="pt", padding=True, padding_side="left")
+        output = model.generate(
+            **inputs,
+            max_new_tokens=max_new_tokens,
+            do_sample=False,
+            pad_token_id=PAD_ID,
+            eos_token_id=END_ID,
+        )
+        texts = tokenizer.batch_decode(output[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+        found.update(zip(rows, texts, strict=True))
+    return [found[index] for index in range(len(questions))]

@@ -1,0 +1,56 @@
+"""The demo's small Llamas, fresh."""
+
+import math
+
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from orchestra.lab.tokenizer import BEGIN_ID, END_ID, PAD_ID
+
+_PERIODS = (2, 5, 10, 20, 50, 100, 200, 500, 1000)
+_D_HEAD = 32
+
+
+def small_llama(tokenizer: PreTrainedTokenizerFast, *, width: int, layers: int, inner: int, seed: int) -> LlamaForCausalLM:
+    """A Llama with fresh weights.
+
+    Args:
+        inner: width of the feed-forward layers.
+    """
+    torch.manual_seed(seed)
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=width,
+            intermediate_size=inner,
+            num_hidden_layers=layers,
+            num_attention_heads=width // _D_HEAD,
+            num_key_value_heads=width // _D_HEAD,
+            max_position_embeddings=256,
+            tie_word_embeddings=False,
+            pad_token_id=PAD_ID,
+            bos_token_id=BEGIN_ID,
+            eos_token_id=END_ID,
+            initializer_range=0.04,
+        )
+    )
+
+
+@torch.no_grad()
+def write_number_embeddings(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, *, size: float = 0.15) -> None:
+    """Start the tokens 0 to 999 as Fourier number embeddings, going in and coming out.
+
+    A number is a point on circles of several periods, so that adding is turning. Without it, learning to add takes
+    these small models more than ten times as long. Training may change every one of them.
+
+    Source: FoNE, section 3 (arXiv 2502.09741); the periods beyond powers of ten are ours.
+    """
+    going_in, coming_out = model.get_input_embeddings().weight, model.get_output_embeddings().weight
+    for number in range(1000):
+        token = tokenizer.convert_tokens_to_ids(str(number))
+        angles = [2 * math.pi * number / period for period in _PERIODS]
+        circles = torch.tensor([part for angle in angles for part in (math.cos(angle), math.sin(angle))])
+        going_in[token] = 0.0
+        going_in[token, : len(circles)] = size * circles
+        coming_out[token] *= 0.1
+        coming_out[token, : len(circles)] = size * circles
