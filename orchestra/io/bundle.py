@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError
-from pydantic_core import ErrorDetails
 
 from orchestra.errors import BundleError, ModelError
 from orchestra.graph import ALIGNMENT_VERSION, ModelFacts, Site
@@ -126,7 +125,7 @@ def read_config(folder: Path) -> BundleConfig:
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BundleError(f"{path}: is not JSON.") from error
     except ValidationError as error:
-        raise BundleError.listing(_line(path, detail) for detail in error.errors(include_url=False)) from error
+        raise BundleError.listing(_lines(path, error)) from error
 
 
 def read_weights_header(folder: Path) -> Tensors:
@@ -143,9 +142,16 @@ def read_weights_header(folder: Path) -> Tensors:
         raise BundleError(str(error)) from error
 
 
-def _line(path: Path, detail: ErrorDetails) -> str:
-    field = ".".join(map(str, detail["loc"]))
-    return f"{path}: {field + ': ' if field else ''}{detail['msg'][0].lower()}{detail['msg'][1:]}."
+def _lines(path: Path, error: ValidationError) -> Iterator[str]:
+    """One line per field: what is allowed there."""
+    allowed: dict[str, list[str]] = {}
+    for detail in error.errors(include_url=False):
+        parts = (part for part in map(str, detail["loc"]) if not part.startswith(("constrained-", "literal[")))
+        field = ".".join(parts)
+        if not any(deeper.startswith(f"{field}.") for deeper in allowed):  # else its entries are wrong, and said so
+            allowed.setdefault(field, []).append(detail["msg"][0].lower() + detail["msg"][1:])
+    for field, messages in allowed.items():
+        yield f"{path}: {f'{field}: ' if field else ''}{' or '.join(messages)}."
 
 
 def _but_pickles(folder: Path) -> str:

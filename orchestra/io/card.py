@@ -8,7 +8,7 @@ from typing import Any
 from orchestra.io.bundle import SHAPE, BundleConfig
 from orchestra.spec import FORMAT
 
-_MARKUP = re.compile(r"([\\`*_{}\[\]<>()#+!|~$&-])")
+_MARKUP = re.compile(r"[\\`*\[\]<>#|~$&]|(?<![^\W_])_|_(?![^\W_])")  # an underscore inside a word is none
 
 
 def card(config: BundleConfig, num_params: int) -> str:
@@ -26,7 +26,7 @@ def card(config: BundleConfig, num_params: int) -> str:
         f"# {anchor} x {augment}",
         "",
         f"A stack of {len(config.sites)} bridge{'s' if len(config.sites) > 1 else ''} ({num_params:,} parameters) "
-        f"that lets the anchor {anchor} read the augment {augment}. "
+        f"that lets the anchor **{anchor}** read the augment **{augment}**. "
         "It holds only the bridges: both models stay as they are, and are needed beside it.",
         "",
         "| augment layer | anchor layer | heads | gate | positions | variant |",
@@ -48,8 +48,7 @@ def card(config: BundleConfig, num_params: int) -> str:
         "| | anchor | augment |",
         "|---|---|---|",
         *(
-            f"| {text(field)} | {text(str(getattr(config.anchor, field)))} "
-            f"| {text(str(getattr(config.augment, field)))} |"
+            f"| {field} | {text(str(getattr(config.anchor, field)))} | {text(str(getattr(config.augment, field)))} |"
             for field in SHAPE
         ),
         f"| weights (SHA-256) | `{config.anchor.fingerprint[:16]}` | `{config.augment.fingerprint[:16]}` |",
@@ -64,7 +63,7 @@ def card(config: BundleConfig, num_params: int) -> str:
 
 def text(words: str) -> str:
     """Words as Markdown shows them: on one line, with nothing taken for markup."""
-    return _MARKUP.sub(r"\\\1", " ".join(words.split()))
+    return _MARKUP.sub(r"\\\g<0>", " ".join(words.split()))
 
 
 def _graph(config: BundleConfig) -> dict[str, Any]:

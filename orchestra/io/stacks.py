@@ -7,6 +7,7 @@ import math
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,8 @@ def write_bundle(
             scores=scores,
         )
         (partial / CONFIG_FILE).write_text(json.dumps(config.model_dump(), indent=2) + "\n", encoding="utf-8")
+        # safetensors keeps its files to their owner; the others have the mode that the user wishes for new files.
+        (partial / WEIGHTS_FILE).chmod(stat.S_IMODE((partial / CONFIG_FILE).stat().st_mode))
         num_params = sum(math.prod(tensor.shape) for tensor in tensors.values())
         (partial / CARD_FILE).write_text(card(config, num_params), encoding="utf-8")
         _sync(*(partial / name for name in _FILES), partial)
