@@ -1,4 +1,4 @@
-"""svg(): a plan as a picture. The anchor stands in the middle, its augments beside it, an arrow for every bridge.
+"""svg() and tree(): a plan as a picture. The anchor stands in the middle, augments beside it, an arrow per bridge.
 
 Nothing behind the drawing is painted, and its greys are of middle brightness: it reads on a light and on a dark page.
 """
@@ -72,6 +72,29 @@ def svg(plan: Plan) -> str:
     )
 
 
+def tree(plan: Plan) -> str:
+    """Draw a plan as text: the anchor's layers that have bridges, from the bottom, and what they read."""
+    graph = plan.graph
+    lines = [f"anchor  {_facts(graph.anchor)}"]
+    places = list(dict.fromkeys(site.anchor_layer for site in graph.sites))
+    for place in places:
+        last = place == places[-1]
+        lines.append(f"{'└' if last else '├'}── {'embedding' if place == 'embedding' else f'layer {place}'}")
+        here = [site for site in graph.sites if site.anchor_layer == place]
+        for site in here:
+            branch = "└" if site == here[-1] else "├"
+            lines.append(f"{' ' if last else '│'}   {branch}── {site.augment}, layer {site.augment_layer}")
+    for node, cost in zip(graph.augments, plan.costs, strict=True):
+        off = "" if node.enabled else ", off"
+        lines.append(f"{node.name}  {_facts(node)}, {cost.layers_run} run{off}")
+    return "\n".join(lines)
+
+
+def _facts(node: Node) -> str:
+    facts = node.facts
+    return f"{_printable(facts.model_type)}, width {facts.d_model}, {facts.num_layers} layers"
+
+
 def _columns(plan: Plan, *, middle: float, bottom: float) -> Iterator[_Column]:
     """The anchor, then the augments: the first to its right, the second to its left, and so on outwards."""
     graph, sites = plan.graph, plan.graph.sites
@@ -101,7 +124,7 @@ def _layers(column: _Column) -> Iterator[str]:
     """A model's name and its layers, from the embedding upwards."""
     node, top = column.node, _HEAD - 30
     off = "" if node.enabled else " (off)"
-    yield f'<g fill="{_GREY}"{"" if node.enabled else " opacity=" + chr(34) + "0.75" + chr(34)}>'
+    yield f'<g fill="{_GREY}" opacity="{1 if node.enabled else 0.75}">'
     yield f"<title>{_text(node.name)}</title>"
     yield _label(
         column.x, top - 34, _short(node.name, 20) + off, f'font-size="15" font-weight="bold" fill="{column.colour}"'
@@ -152,7 +175,7 @@ def _arrow(site: Site, augment: _Column, anchor: _Column, shift: float) -> str:
     tip = _COLOURS.index(augment.colour)
     return (
         f'<path class="bridge" d="{path}" fill="none" stroke="{augment.colour}" stroke-width="1.6"'
-        f"{'' if augment.node.enabled else ' stroke-dasharray=' + chr(34) + '4 4' + chr(34)}"
+        f' stroke-dasharray="{"none" if augment.node.enabled else "4 4"}"'
         f' marker-end="url(#tip-{tip})"><title>{_text(str(site))}</title></path>'
     )
 
@@ -167,4 +190,8 @@ def _short(text: str, length: int) -> str:
 
 def _text(text: str) -> str:
     """Text that XML can hold: escaped, and without control characters."""
-    return escape("".join(letter if letter.isprintable() else " " for letter in text))
+    return escape(_printable(text))
+
+
+def _printable(text: str) -> str:
+    return "".join(letter if letter.isprintable() else " " for letter in text)

@@ -169,6 +169,11 @@ def schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **GraphSpec.model_json_schema()}
 
 
+def schema_text() -> str:
+    """The JSON Schema as the text of a file."""
+    return json.dumps(schema(), indent=2) + "\n"
+
+
 def _json(text: str) -> object:
     """Decode a document; a name that stands twice in one object, of which JSON would keep the last, is refused."""
     repeated: dict[str, None] = {}

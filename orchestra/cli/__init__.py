@@ -24,8 +24,8 @@ COMMANDS = {
     "ablate": "Answer one prompt with all augments, without each of them, and with none.",
     "probe": "Show what each bridge adds at each token of a text.",
     "train": "Train the bridges of a graph.",
-    "reproduce": "Train a shipped demo again, from nothing.",
-    "demo": "Show the shipped demo.",
+    "reproduce": "Train a shipped demo again, from nothing; interrupted, it goes on from its last checkpoint.",
+    "demo": "Ask anchor, augment and composition about keys that no bridge was trained on, and switch the augment off.",
 }
 """Every command, and what it does in a sentence: that of its function, so that `--help` imports none of them."""
 
