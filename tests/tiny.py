@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 from transformers import (
     AutoModelForCausalLM,
     BloomConfig,
@@ -18,6 +19,7 @@ from transformers import (
     PreTrainedModel,
     Qwen3Config,
 )
+from transformers.models.bloom import modeling_bloom
 
 import orchestra
 from orchestra import ComposedModel
@@ -26,6 +28,19 @@ from orchestra.nn.bridge import Bridge
 VOCAB = 97
 LENGTH = 11
 ARCHITECTURES = ("llama", "qwen3", "gemma3", "gpt2", "gpt_neox", "mixtral", "bloom", "falcon")
+
+
+class _Float64Softmax:
+    """torch.nn.functional for bloom, whose softmax in fp32 takes float64's lowest number for -inf: NaN at padding."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(functional, name)
+
+    def softmax(self, scores: Tensor, dim: int, dtype: torch.dtype) -> Tensor:
+        return functional.softmax(scores, dim=dim, dtype=torch.promote_types(dtype, scores.dtype))
+
+
+vars(modeling_bloom)["F"] = _Float64Softmax()
 
 
 def config(architecture: str) -> PreTrainedConfig:
@@ -96,6 +111,8 @@ def pair(augment_layer: int, anchor_layer: int | str) -> dict[str, int | str]:
     return {"augment_layer": augment_layer, "anchor_layer": anchor_layer}
 
 
+Augment = PreTrainedModel | tuple[PreTrainedModel, dict[str, Any]]
+
 PAIRS = (pair(0, "embedding"), pair(1, 0), pair(0, 1))
 """Sites that every tiny model has room for; the layers above stay unread."""
 
@@ -110,7 +127,7 @@ def document(augments: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def compose(
-    anchor: PreTrainedModel, dtype: torch.dtype = torch.float64, /, *, fresh: bool = False, **augments: Any
+    anchor: PreTrainedModel, dtype: torch.dtype = torch.float64, /, *, fresh: bool = False, **augments: Augment
 ) -> ComposedModel:
     """Compose models under these names; a value is a model, or a pair of a model and the fields of its augment.
 
@@ -147,6 +164,13 @@ def ring(index: int, *, fresh: bool = False) -> ComposedModel:
     """One of eight graphs that together have each architecture once as anchor and twice as augment."""
     first, second, third = (ARCHITECTURES[(index + step) % 8] for step in (0, 1, 3))
     return compose(model(first), fresh=fresh, near=model(second, seed=1), far=model(third, seed=2))
+
+
+def generate(composed: PreTrainedModel, ids: Tensor, **words: Any) -> Tensor:
+    """Tokens as `composed` writes them on, greedily unless said otherwise."""
+    any_model: Any = composed
+    written: Tensor = any_model.generate(ids, **{"do_sample": False, "max_new_tokens": 7, **words})
+    return written
 
 
 def tokens(rows: int = 2, length: int = LENGTH, *, seed: int = 0) -> Tensor:

@@ -99,15 +99,16 @@ class Bridge(nn.Module):
             mask: ``True`` where a query may look. A query that may look nowhere gets exact zeros.
             position: index of each anchor token, padding not counted.
         """
-        hidden = self.norm_hidden(hidden.to(self.out.weight.dtype))
-        queries = self._rotate(self._heads(self.query(hidden)), position)
         somewhere = mask.any(-1, keepdim=True)
+        # Some models hold NaN at padding; it must not reach the gradients of the weights.
+        hidden = self.norm_hidden(hidden.to(self.out.weight.dtype).masked_fill(~somewhere, 0))
+        queries = self._rotate(self._heads(self.query(hidden)), position)
         # A row without a key would be a softmax over nothing; it looks everywhere instead, and is zeroed below.
         attended = functional.scaled_dot_product_attention(
             queries, read.keys, read.values, attn_mask=(mask | ~somewhere)[:, None]
         )
-        residual = self.out(rearrange(attended, "b h s d -> b s (h d)")) * self.gate_of(hidden)
-        return torch.where(somewhere, residual, torch.zeros((), dtype=residual.dtype, device=residual.device))
+        residual: Tensor = self.out(rearrange(attended, "b h s d -> b s (h d)")) * self.gate_of(hidden)
+        return residual.masked_fill(~somewhere, 0)
 
     def gate_of(self, normed: Float[Tensor, "batch anchor_seq d_anchor"]) -> Float[Tensor, "..."]:
         """The gate's value, broadcastable over the residual; 1 where the bridge has none."""

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
-import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedConfig
 
@@ -89,11 +88,11 @@ class ComposedCache(DynamicCache):
         for part in self._parts():
             part.crop(tokens_to_remove)
 
-    def reorder_cache(self, beam_idx: torch.LongTensor) -> None:
+    def reorder_cache(self, beam_idx: Tensor) -> None:
         """Rearrange the rows, as beam search does."""
-        super().reorder_cache(beam_idx)
+        super().reorder_cache(beam_idx)  # type: ignore[arg-type]  # transformers passes int32 where it says long
         for part in self._parts():
-            part.reorder_cache(beam_idx)
+            part.reorder_cache(beam_idx)  # type: ignore[arg-type]
 
     def batch_repeat_interleave(self, repeats: int) -> None:
         """Repeat each row."""

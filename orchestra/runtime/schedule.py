@@ -69,7 +69,10 @@ def tap(layer: nn.Module, augment: str, index: int) -> None:
     def hook(_module: nn.Module, _args: Any, output: Any) -> None:
         state = _current.get()
         if state is not None:
-            state.taps[augment, index] = first_tensor(output)
+            hidden = first_tensor(output)
+            padding = ~state.alignments[augment].valid[:, -hidden.shape[1] :, None].bool()
+            # Padding is not looked at, but some models hold NaN there, and NaN times a weight of 0 is NaN.
+            state.taps[augment, index] = hidden.masked_fill(padding.to(hidden.device), 0)
 
     layer.register_forward_hook(hook)
 

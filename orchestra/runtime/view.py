@@ -1,9 +1,8 @@
 """Private views of a loaded model: our own list of layers over the very same weights.
 
-A view is a shallow copy of the model, of the modules on the way to its layers, and of the layers with all that is in
-them; its layers carry our hooks, and it is always in eval mode. The model itself is never touched: two composed models
-over one anchor cannot disturb each other, and there is nothing to clean up. Weights are shared, so a view costs no
-memory.
+A view is a copy of every module of a model, with the original's weights in it. It carries our hooks, and whatever
+recorders transformers adds, and is always in eval mode. The model itself is never touched: two composed models over
+one anchor cannot disturb each other, and there is nothing to clean up. A view costs no memory.
 """
 
 import copy
@@ -55,15 +54,11 @@ def view(
     Args:
         keep: how many of its layers the view runs, from the bottom; all by default.
     """
-    path = layers_path(model, num_layers)
-    top = _shallow(model)
-    parent: nn.Module = top
-    for name in path[:-1]:
-        child = _shallow(parent._modules[name])
-        parent._modules[name] = child
-        parent = child
-    layers = [_own(layer) for layer in getattr(parent, path[-1])][:keep]
-    parent._modules[path[-1]] = nn.ModuleList(layers)
+    *path, name = layers_path(model, num_layers)
+    top = _own(model)
+    parent = top.get_submodule(".".join(path))
+    layers = list(parent.get_submodule(name).children())[:keep]
+    parent._modules[name] = nn.ModuleList(layers)
     return top, layers
 
 
@@ -78,24 +73,15 @@ def with_first_tensor(output: Any, hidden: Tensor) -> Any:
     return (hidden, *output[1:]) if isinstance(output, tuple) else hidden
 
 
-def _shallow(module: Module | None) -> Module:
-    """A copy that shares weights, buffers and children, and whose children and mode can be exchanged."""
-    if module is None:
-        raise ComposeError("a model's layers lie below a module that is None; this architecture cannot be composed.")
+def _own(module: Module) -> Module:
+    """A copy of a module and of every module in it, over the same weights, in eval mode and without hooks."""
     twin = copy.copy(module)
-    twin._modules = dict(module._modules)
-    twin.training = False  # a copy would not follow the original's eval()
-    # transformers installs its output recorders once per model and remembers it here; the view's layers need their own.
-    twin.__dict__.pop("_output_capturing_hooks_installed", None)
-    return twin
-
-
-def _own(module: nn.Module) -> nn.Module:
-    """A copy of a layer and of every module in it, without hooks: a recorder put on it leaves the original alone."""
-    twin = _shallow(module)
+    twin._modules = {name: None if child is None else _own(child) for name, child in module._modules.items()}
+    twin.training = False
     for registry in _HOOKS:
         setattr(twin, registry, OrderedDict())
-    twin._modules = {name: None if child is None else _own(child) for name, child in twin._modules.items()}
+    # transformers installs its output recorders once per model and remembers it here; the view needs its own.
+    twin.__dict__.pop("_output_capturing_hooks_installed", None)
     return twin
 
 
