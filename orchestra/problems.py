@@ -109,7 +109,8 @@ def _is_model(annotation: Any) -> bool:
 def _lines(spot: _Spot) -> Iterator[str]:
     errors = spot.errors
     if "json_invalid" in errors:
-        yield f"the document is not JSON: {errors['json_invalid']['ctx']['error']}."
+        told = str(errors["json_invalid"]["ctx"]["error"])
+        yield f"the document is not JSON: {told.split(' at line ')[0]}."  # a line of no file that the user has
     elif "extra_forbidden" in errors:
         meant = spot.meant()
         hint = f"did you mean '{meant}'?" if meant else f"allowed here: {', '.join(spot.fields())}."
