@@ -18,6 +18,7 @@ from orchestra.errors import BundleError
 from orchestra.graph import Site
 from orchestra.io import stacks
 from orchestra.io.bundle import BundleConfig, Identity, read_config
+from orchestra.io.checkpoint import file_sha256
 from orchestra.io.stacks import read_stack, write_bundle
 
 ANCHOR = Identity(
@@ -148,7 +149,7 @@ def test_weights_that_are_no_numbers_are_not_written(tmp_path: Path, value: floa
     ],
 )
 @pytest.mark.parametrize("field", ["recipe", "scores"])
-def test_a_recipe_that_is_not_json_is_not_written(tmp_path: Path, field: str, recipe: object, why: str) -> None:
+def test_a_recipe_that_is_not_json_is_not_written(tmp_path: Path, field: str, recipe: Any, why: str) -> None:
     told = refusal(lambda: write(tmp_path / "a" / "kv", **{field: recipe}))
     assert told.startswith(f"{tmp_path}/a/kv: not written: {field} holds something that is not JSON: {why[:40]}")
     assert os.listdir(tmp_path) == []
@@ -291,9 +292,7 @@ def bundle(tmp_path: Path) -> Path:
 def rewrite(bundle: Path, change: Callable[[dict[str, Tensor]], object]) -> None:
     """Change the tensors of a bundle, and let its config agree."""
     folders.edit_weights(bundle / "bridge_model.safetensors", change)
-    folders.edit_json(
-        bundle / "bridge_config.json", weights_sha256=stacks.file_sha256(bundle / "bridge_model.safetensors")
-    )
+    folders.edit_json(bundle / "bridge_config.json", weights_sha256=file_sha256(bundle / "bridge_model.safetensors"))
 
 
 def test_every_tensor_that_does_not_fit_is_listed(bundle: Path) -> None:
