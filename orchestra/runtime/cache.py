@@ -17,9 +17,9 @@ class ComposedCache(DynamicCache):
     remembers whose it is and which augments were on when it was filled, and refuses any other use.
     """
 
-    def __init__(self, anchor: PreTrainedConfig, augments: Mapping[str, PreTrainedConfig], *, owner: str) -> None:
+    def __init__(self, anchor: PreTrainedConfig, augments: Mapping[str, DynamicCache], *, owner: str) -> None:
         super().__init__(config=anchor)
-        self.augments = {name: DynamicCache(config=config) for name, config in augments.items()}
+        self.augments = dict(augments)
         self.bridges = {name: DynamicCache() for name in augments}
         self.active: frozenset[str] | None = None
         self._owner = owner
@@ -74,6 +74,10 @@ class ComposedCache(DynamicCache):
         yield from self.augments.values()
         yield from self.bridges.values()
 
+    def _filled(self) -> Iterator[DynamicCache]:
+        """The parts that hold tokens: not those of augments that are off."""
+        return (part for part in self._parts() if part.get_seq_length() > 0)
+
     def reset(self) -> None:
         """Forget everything, the set of augments included."""
         super().reset()  # type: ignore[no-untyped-call]
@@ -85,25 +89,25 @@ class ComposedCache(DynamicCache):
     def crop(self, tokens_to_remove: int) -> None:
         """Forget the last tokens; the count is negative, as in transformers."""
         super().crop(tokens_to_remove)
-        for part in self._parts():
+        for part in self._filled():
             part.crop(tokens_to_remove)
 
     def reorder_cache(self, beam_idx: Tensor) -> None:
         """Rearrange the rows, as beam search does."""
         super().reorder_cache(beam_idx)  # type: ignore[arg-type]  # transformers passes int32 where it says long
-        for part in self._parts():
+        for part in self._filled():
             part.reorder_cache(beam_idx)  # type: ignore[arg-type]
 
     def batch_repeat_interleave(self, repeats: int) -> None:
         """Repeat each row."""
         super().batch_repeat_interleave(repeats)
-        for part in self._parts():
+        for part in self._filled():
             part.batch_repeat_interleave(repeats)
 
     def batch_select_indices(self, indices: Tensor) -> None:
         """Keep the rows of these indices."""
         super().batch_select_indices(indices)
-        for part in self._parts():
+        for part in self._filled():
             part.batch_select_indices(indices)
 
     def activate_past_recording(self) -> None:
@@ -111,6 +115,13 @@ class ComposedCache(DynamicCache):
         super().activate_past_recording()  # type: ignore[no-untyped-call]
         for part in self._parts():
             part.activate_past_recording()
+
+
+def lower_layers(model: PreTrainedConfig, num_layers: int) -> DynamicCache:
+    """A cache for the lower layers of a model, those that run: transformers cannot crop a layer that was never filled."""
+    cache = DynamicCache(config=model)
+    del cache.layers[num_layers:]
+    return cache
 
 
 def ours(given: object) -> ComposedCache:

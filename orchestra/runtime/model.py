@@ -17,7 +17,7 @@ from orchestra.io.stacks import write_bundle
 from orchestra.nn.stack import Stack
 from orchestra.plan import Plan
 from orchestra.runtime.align import check_positions, full_mask
-from orchestra.runtime.cache import ComposedCache, ours
+from orchestra.runtime.cache import ComposedCache, lower_layers, ours
 from orchestra.runtime.config import ComposedConfig
 from orchestra.runtime.contributions import Contributions, contributions
 from orchestra.runtime.generation import ComposedGenerationMixin
@@ -246,8 +246,10 @@ class ComposedModel(PreTrainedModel, ComposedGenerationMixin):
 
     def new_cache(self) -> ComposedCache:
         """An empty cache, for the augments that are on."""
-        configs = {name: self.augment(name).config for name in self._toggles.names}
-        cache = ComposedCache(self.anchor.config, configs, owner=self._mark)
+        augments = {
+            cost.augment: lower_layers(self.augment(cost.augment).config, cost.layers_run) for cost in self.plan.costs
+        }
+        cache = ComposedCache(self.anchor.config, augments, owner=self._mark)
         cache.active = self._toggles.active
         return cache
 
