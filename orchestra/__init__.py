@@ -14,6 +14,7 @@ from orchestra.errors import (
     ModelError,
     OrchestraError,
     SpecError,
+    TrainError,
 )
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ __all__ = [
     "ModelError",
     "OrchestraError",
     "SpecError",
+    "TrainError",
     "load",
 ]
 

@@ -5,7 +5,7 @@ import json
 import types
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -95,8 +95,6 @@ def _spot(root: type[BaseModel], loc: tuple[int | str, ...]) -> _Spot:
 
 def _arms(annotation: Any) -> tuple[Any, ...]:
     """What a value may be, apart from null."""
-    if get_origin(annotation) is Annotated:
-        return _arms(get_args(annotation)[0])
     if get_origin(annotation) in (Union, types.UnionType):
         return tuple(arm for arm in get_args(annotation) if arm is not types.NoneType)
     return (annotation,)

@@ -1,5 +1,7 @@
-"""Documents and facts for the paper half: no weights, no files, no torch. Sizes are distinct primes or twice one."""
+"""Documents, facts and model folders for the paper half, without torch. Sizes are distinct primes or twice one."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 from orchestra import graph as graphs
@@ -15,7 +17,8 @@ DIGITS = ModelFacts(
     d_model=22,
     num_heads=11,
     vocab_size=97,
-    weight_bytes=1009,
+    num_params=1000,
+    weight_bytes=4000,
 )
 KV = ModelFacts(
     source="/models/kv", model_type="gpt2", num_layers=3, d_model=14, num_heads=7, vocab_size=97, weight_bytes=503
@@ -46,3 +49,27 @@ def check(content: dict[str, Any], **models: ModelFacts) -> Graph:
 def plan(content: dict[str, Any], **models: ModelFacts) -> Plan:
     """The plan of a document."""
     return plans.plan(check(content, **models))
+
+
+def folder(path: Path, facts: ModelFacts) -> Path:
+    """A model folder with these sizes and a few bytes of weights, which no model could be loaded from."""
+    path.mkdir(parents=True)
+    sizes = {
+        "num_hidden_layers": facts.num_layers,
+        "hidden_size": facts.d_model,
+        "num_attention_heads": facts.num_heads,
+    }
+    config = {"model_type": facts.model_type, "vocab_size": facts.vocab_size, **sizes}
+    (path / "config.json").write_text(json.dumps(config))
+    header = json.dumps({"weight": {"dtype": "F32", "shape": [3], "data_offsets": [0, 12]}}).encode()
+    (path / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(12))
+    return path
+
+
+def graph_file(base: Path, **augments: dict[str, Any]) -> Path:
+    """A graph file beside the folders `digits`, `kv` and `tetum`; what `document` says."""
+    for facts in (DIGITS, KV, TETUM):
+        folder(base / Path(facts.source).name, facts)
+    path = base / "graph.json"
+    path.write_text(json.dumps(document(**augments)))
+    return path

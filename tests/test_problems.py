@@ -61,8 +61,8 @@ def told(content: Any) -> list[str]:
         ),
         (
             {"bridges": {"pairs": [{"augment_layer": 1}]}},
-            "augments.kv.bridges.pairs.0.anchor_layer is missing: the anchor's layer after which the residual is added; "
-            "'embedding' is the input of layer 0.",
+            "augments.kv.bridges.pairs.0.anchor_layer is missing: the anchor's layer after which the residual is "
+            "added; 'embedding' is the input of layer 0.",
         ),
         (
             {"bridges": {"every": 2, "pairs": [pair(1, 0)]}},
@@ -115,7 +115,8 @@ def test_a_wrong_field_of_an_augment_is_one_line_with_what_was_found_and_what_is
         ({"augments": {"kv": "models/kv"}}, 'augments.kv is "models/kv"; allowed: an object.'),
         (
             {"augments": {"KV": {"model": "kv"}}},
-            'augments has the name "KV"; allowed: a-z, 0-9, "_" and "-", starting with a letter, at most 64 characters.',
+            'augments has the name "KV"; allowed: a-z, 0-9, "_" and "-", starting with a letter, '
+            "at most 64 characters.",
         ),
         (
             {"augments": {"anchor": {"model": "kv"}}},

@@ -4,7 +4,7 @@ import copy
 import json
 import re
 import string
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,7 @@ def test_a_document_is_read_field_for_field(tmp_path: Path) -> None:
 
 def test_a_document_cannot_be_changed_once_it_is_read() -> None:
     with pytest.raises(ValueError, match="frozen"):
-        spec.parse(document()).description = "other"
+        spec.parse(document()).description = "other"  # type: ignore[misc]
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
@@ -62,15 +62,8 @@ def test_a_folder_is_no_document(tmp_path: Path) -> None:
     [
         (b"\xff\xfe{}", "is not UTF-8 text."),
         (b"", "is not JSON: Expecting value at line 1, column 1."),
-        (
-            b'{"format": 1,\n}',
-            "is not JSON: "
-            + (
-                "Illegal trailing comma before end of object at line 1, column 13."
-                if sys.version_info >= (3, 13)
-                else "Expecting property name enclosed in double quotes at line 2, column 1."
-            ),
-        ),
+        (b'{"format" 1}', "is not JSON: Expecting ':' delimiter at line 1, column 11."),
+        (b'{"format":\n 1 2}', "is not JSON: Expecting ',' delimiter at line 2, column 4."),
         (b"[1]", "a graph is a JSON object, not a list."),
         (b'"graph"', "a graph is a JSON object, not a text."),
         (b"null", "a graph is a JSON object, not null."),
@@ -196,6 +189,15 @@ def test_the_schema_accepts_every_valid_document(content: dict[str, Any]) -> Non
     jsonschema.validate(content, spec.schema())
 
 
+def refusal(read: Callable[[], object]) -> list[str]:
+    """The lines with which a document is refused; none when it is accepted."""
+    try:
+        read()
+    except SpecError as error:
+        return str(error).splitlines() or [""]
+    return []
+
+
 def places(content: Any) -> list[tuple[Any, Any]]:
     """Every (container, key) of a document."""
     inside = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
@@ -217,13 +219,9 @@ def test_random_damage_is_a_spec_error_of_whole_lines_or_no_damage_at_all(
             container[data.draw(st.text(max_size=4))] = value
         case _:
             container.append(value)
-    try:
-        spec.parse(damaged)
-    except SpecError as error:
-        lines = str(error).splitlines()
-        assert lines
-        assert all(line.endswith((".", "?")) for line in lines)
-        assert len(set(lines)) == len(lines)
+    lines = refusal(lambda: spec.parse(damaged))
+    assert all(line.endswith((".", "?")) for line in lines)
+    assert len(set(lines)) == len(lines)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -234,10 +232,8 @@ def test_a_damaged_file_is_a_spec_error_or_still_a_document(
     raw = bytearray(json.dumps(content).encode())
     place = data.draw(st.integers(0, len(raw) - 1))
     raw[place] = data.draw(st.integers(0, 255))
-    try:
-        spec.read(write(tmp_path, bytes(raw)))
-    except SpecError as error:
-        assert all(line.startswith(str(tmp_path)) for line in str(error).splitlines())
+    lines = refusal(lambda: spec.read(write(tmp_path, bytes(raw))))
+    assert all(line.startswith(str(tmp_path)) for line in lines)
 
 
 # -- the schema ------------------------------------------------------------------------------------------------------
@@ -259,5 +255,10 @@ def test_the_schema_is_itself_a_schema() -> None:
 
 def test_every_field_of_the_document_says_what_it_is_for() -> None:
     parts = [spec.schema(), *spec.schema()["$defs"].values()]
-    silent = [name for part in parts for name, field in part["properties"].items() if not field.get("description")]
+    silent = [
+        name
+        for part in parts
+        for name, field in part["properties"].items()
+        if not field.keys() & {"description", "$ref"}
+    ]
     assert silent == []

@@ -23,34 +23,34 @@ def plan(
         typer.echo(json.dumps(dataclasses.asdict(planned), indent=2))
         return
     console = Console(highlight=False)
-    console.print(_models(planned))
-    console.print(_bridges(planned))
+    for table in (_models(planned), _stacks(planned), _bridges(planned)):
+        console.print(table)
 
 
 def _models(planned: Plan) -> Table:
-    """A row per model: what it holds, and what its bridges add."""
-    table = Table("model", "from", "layers run", "width", "parameters", "on disk", "bridges", "trained", "fp32")
+    """A row per model: what of it is run, and its size."""
+    table = Table("model", "from", "layers run", "width", "parameters", "on disk")
     anchor = planned.graph.anchor
-    table.add_row(
-        "anchor",
-        _folder(anchor.facts.source),
-        f"{anchor.facts.num_layers} of {anchor.facts.num_layers}",
-        str(anchor.facts.d_model),
-        _count(anchor.facts.num_params),
-        _bytes(anchor.facts.weight_bytes),
-    )
-    for node, cost in zip(planned.graph.augments, planned.costs, strict=True):
+    runs = {cost.augment: (cost.layers_run, cost.weight_bytes) for cost in planned.costs}
+    runs["anchor"] = (anchor.facts.num_layers, anchor.facts.weight_bytes)
+    for node in (anchor, *planned.graph.augments):
+        layers_run, weight_bytes = runs[node.name]
         table.add_row(
             node.name if node.enabled else f"{node.name} (off)",
-            _folder(node.facts.source),
-            f"{cost.layers_run} of {cost.num_layers}",
+            Path(node.facts.source).name,
+            f"{layers_run} of {node.facts.num_layers}",
             str(node.facts.d_model),
-            _count(node.facts.num_params),
-            _bytes(cost.weight_bytes) if cost.weight_bytes != 0 else "counted above",
-            str(cost.num_bridges),
-            _count(cost.bridge_params),
-            _bytes(cost.bridge_bytes),
+            "unknown" if node.facts.num_params is None else f"{node.facts.num_params:,}",
+            "counted above" if weight_bytes == 0 else _bytes(weight_bytes),
         )
+    return table
+
+
+def _stacks(planned: Plan) -> Table:
+    """A row per augment: what its bridges add."""
+    table = Table("stack of", "bridges", "trained parameters", "in fp32")
+    for cost in planned.costs:
+        table.add_row(cost.augment, str(cost.num_bridges), f"{cost.bridge_params:,}", _bytes(cost.bridge_bytes))
     return table
 
 
@@ -70,18 +70,10 @@ def _bridges(planned: Plan) -> Table:
     return table
 
 
-def _folder(source: str) -> str:
-    return Path(source).name
-
-
-def _count(number: int | None) -> str:
-    return "unknown" if number is None else f"{number:,}"
-
-
 def _bytes(number: int | None) -> str:
     if number is None:
         return "unknown"
-    for unit, size in (("GB", 10**9), ("MB", 10**6)):
+    for unit, size in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if number >= size:
             return f"{number / size:.1f} {unit}"
-    return f"{number / 1000:.1f} kB"
+    return f"{number} bytes"

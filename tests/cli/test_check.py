@@ -1,0 +1,49 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Run
+from tests.papers import graph_file, pair
+
+HEAVY = ("torch", "transformers", "numpy", "huggingface_hub")
+SCRIPT = f"""
+import atexit, sys
+from orchestra.cli import main
+atexit.register(lambda: print("heavy:", *(name for name in {HEAVY!r} if name in sys.modules)))
+main()
+"""
+
+
+def test_a_graph_that_can_exist_is_fine(run: Run, tmp_path: Path) -> None:
+    path = graph_file(tmp_path, kv={}, tetum={"bridges": {"every": 2}})
+    done = run("check", path)
+    assert (done.code, done.err) == (0, "")
+    assert done.out == f"{path}: fine. 4 bridges join the anchor with kv, tetum.\n"
+
+
+def test_every_problem_is_listed_at_once(run: Run, tmp_path: Path) -> None:
+    path = graph_file(tmp_path, kv={"bridges": {"pairs": [pair(9, 0)]}}, tetum={"model": "lost", "context": "prompt"})
+    done = run("check", path)
+    assert (done.code, done.out) == (1, "")
+    assert done.err.splitlines() == [
+        "augments.tetum.context is 'prompt'; this version knows 'refresh' only.",
+        f"augments.tetum.model is 'lost', but there is no folder {tmp_path}/lost. "
+        "Models and bundles on the Hub come in a later version; download it, and name the folder.",
+        "augments.kv.bridges.pairs.0.augment_layer is 9, but kv has 3 layers, numbered 0 to 2.",
+    ]
+
+
+@pytest.mark.parametrize("command", ["check", "plan", "show"])
+def test_a_command_of_the_paper_half_runs_without_torch_in_under_a_cpu_second(tmp_path: Path, command: str) -> None:
+    path = graph_file(tmp_path)
+    before = os.times()
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, command, str(path)], capture_output=True, text=True, check=True
+    )
+    after = os.times()
+    assert done.stdout.splitlines()[-1].strip() == "heavy:"
+    spent_s = after.children_user + after.children_system - before.children_user - before.children_system
+    assert spent_s < 1.0

@@ -1,0 +1,68 @@
+"""The shape of the code, held like any behaviour."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import orchestra
+from orchestra import paper
+
+ROOT = Path(orchestra.__file__).parents[1]
+HEAVY = ("torch", "transformers", "huggingface_hub", "safetensors", "numpy")
+GRAPHS = sorted(path for path in (ROOT / "graphs").glob("*.json") if path.name != "graph.schema.json")
+
+
+def modules_after(statement: str) -> set[str]:
+    """The heavy packages that are imported once a statement has run in a fresh interpreter."""
+    script = f"import sys\n{statement}\nprint(*(name for name in {HEAVY!r} if name in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+    return set(done.stdout.split())
+
+
+def test_the_paper_half_and_its_commands_import_nothing_heavy() -> None:
+    paper_half = ("errors", "problems", "spec", "graph", "plan", "draw", "paper")
+    commands = ("cli", "cli.check", "cli.plan", "cli.show", "cli.schema")
+    assert modules_after(";".join(f"import orchestra.{module}" for module in (*paper_half, *commands))) == set()
+
+
+def test_the_heavy_half_is_seen_by_the_same_measure() -> None:
+    assert modules_after("import orchestra.nn.mask") == {"torch", "numpy"}
+
+
+def test_what_the_package_offers_is_exactly_this() -> None:
+    assert orchestra.__all__ == [
+        "BundleError",
+        "ComposeError",
+        "ComposedModel",
+        "DataError",
+        "GraphError",
+        "ModelError",
+        "OrchestraError",
+        "SpecError",
+        "TrainError",
+        "load",
+    ]
+
+
+def test_everything_offered_is_there_and_listed() -> None:
+    assert set(orchestra.__all__) <= set(dir(orchestra))
+    for name in orchestra.__all__:
+        assert getattr(orchestra, name).__module__.startswith("orchestra.")
+
+
+def test_a_name_that_is_not_offered_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match=r"^module 'orchestra' has no attribute 'laod'$"):
+        _ = orchestra.laod  # type: ignore[attr-defined, unused-ignore]
+
+
+def test_nothing_inside_imports_the_root() -> None:
+    inside = [path for path in (ROOT / "orchestra").rglob("*.py") if path.parent.name != "cli"]
+    importers = [path.name for path in inside if "\nimport orchestra\n" in path.read_text(encoding="utf-8")]
+    assert importers == []
+
+
+def test_every_shipped_graph_can_exist() -> None:
+    for path in GRAPHS:
+        assert paper.plan(path).graph.sites, path.name

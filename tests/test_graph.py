@@ -1,0 +1,305 @@
+"""Which graphs can exist, and what is said of those that cannot."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from orchestra import graph as graphs
+from orchestra import spec as specs
+from orchestra.errors import GraphError
+from orchestra.graph import ALIGNMENT_VERSION, BundleFacts, Facts, Site
+from tests.papers import DIGITS, KV, MODELS, check, document, pair
+
+
+def told(content: dict[str, Any], **models: Any) -> list[str]:
+    with pytest.raises(GraphError) as caught:
+        check(content, **models)
+    return str(caught.value).splitlines()
+
+
+def places(content: dict[str, Any], **models: Any) -> list[tuple[Any, str, int]]:
+    return [(site.anchor_layer, site.augment, site.augment_layer) for site in check(content, **models).sites]
+
+
+# -- placing ---------------------------------------------------------------------------------------------------------
+
+
+def test_without_a_word_every_fourth_augment_layer_is_tapped_evenly_over_the_anchor() -> None:
+    deep = replace(KV, num_layers=12), replace(DIGITS, num_layers=6)
+    assert places(document(), kv=deep[0], anchor=deep[1]) == [(1, "kv", 3), (3, "kv", 7), (5, "kv", 11)]
+
+
+def test_every_says_how_many_layers_are_tapped() -> None:
+    assert places(document(kv={"bridges": {"every": 1}})) == [(1, "kv", 0), (3, "kv", 1), (4, "kv", 2)]
+
+
+def test_an_augment_shallower_than_every_is_tapped_once_at_its_top() -> None:
+    assert places(document(kv={"bridges": {"every": 100}})) == [(4, "kv", 2)]
+
+
+def test_more_taps_than_anchor_layers_share_layers() -> None:
+    shallow = replace(DIGITS, num_layers=2)
+    assert places(document(kv={"bridges": {"every": 1}}), anchor=shallow) == [(0, "kv", 0), (1, "kv", 1), (1, "kv", 2)]
+
+
+def test_pairs_are_taken_as_they_are_named() -> None:
+    content = document(kv={"bridges": {"pairs": [pair(2, 1), pair(0, "embedding")]}})
+    assert places(content) == [("embedding", "kv", 0), (1, "kv", 2)]
+
+
+def test_sites_are_sorted_along_the_anchor_then_by_augment_and_its_layer_whatever_the_document_says() -> None:
+    fields = {"bridges": {"pairs": [pair(2, 3), pair(1, 3), pair(0, "embedding"), pair(1, 0)]}}
+    expected = [
+        ("embedding", "kv", 0),
+        ("embedding", "tetum", 0),
+        (0, "kv", 1),
+        (0, "tetum", 1),
+        (3, "kv", 1),
+        (3, "kv", 2),
+        (3, "tetum", 1),
+        (3, "tetum", 2),
+    ]
+    assert places(document(kv=fields, tetum=fields)) == places(document(tetum=fields, kv=fields)) == expected
+    assert check(document(kv=fields, tetum=fields)) == check(document(tetum=fields, kv=fields))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "heads", "gate", "positions", "variant"),
+    [
+        ({}, 11, "scalar", "rotary", "orchestra"),
+        ({"heads": 1, "gate": "token", "positions": "none"}, 1, "token", "none", "orchestra"),
+        ({"variant": "calm"}, 11, "none", "none", "calm"),
+    ],
+)
+def test_a_site_takes_its_form_from_the_recipe_and_its_widths_from_the_models(
+    recipe: dict[str, Any], heads: int, gate: Any, positions: Any, variant: Any
+) -> None:
+    (site,) = check(document(kv={"bridges": {"pairs": [pair(1, 3)], **recipe}})).sites
+    assert site == Site(
+        augment="kv",
+        augment_layer=1,
+        anchor_layer=3,
+        d_augment=14,
+        d_anchor=22,
+        num_heads=heads,
+        gate=gate,
+        positions=positions,
+        variant=variant,
+    )
+    assert str(site) == f"anchor 3 <- kv 1   (14 -> 22, {heads} heads)"
+    assert site.key == "anchor_3_from_1"
+
+
+def test_a_node_holds_what_the_document_says_of_its_model() -> None:
+    content = document(
+        kv={"enabled": False, "dtype": "bfloat16", "device": "cuda:1", "bridges": {"seed": 7}}, tetum={"bridges": "b"}
+    )
+    content["anchor"]["dtype"] = "float16"
+    bundle = BundleFacts(source="/b", sites=(tetum_site(),), alignment_version=ALIGNMENT_VERSION)
+    graph = graphs.check(specs.parse(content), Facts(models=MODELS, bundles={"tetum": bundle}))
+    kv, tetum = graph.augments
+    assert (kv.name, kv.enabled, kv.dtype, kv.device, kv.seed, kv.bundle) == (
+        "kv",
+        False,
+        "bfloat16",
+        "cuda:1",
+        7,
+        None,
+    )
+    assert (tetum.enabled, tetum.dtype, tetum.device, tetum.seed, tetum.bundle) == (True, "auto", "auto", 0, "/b")
+    assert (graph.anchor.name, graph.anchor.dtype, graph.anchor.facts) == ("anchor", "float16", DIGITS)
+    assert [site.augment for site in graph.sites] == ["tetum", "kv"]
+
+
+def test_the_wiring_has_an_edge_per_site_from_augment_to_anchor() -> None:
+    wires = check(document(kv={"bridges": {"every": 1}}, tetum={})).wiring()
+    assert sorted(wires.nodes) == ["anchor", "kv", "tetum"]
+    assert sorted(wires.edges(keys=True)) == [
+        ("kv", "anchor", "anchor_1_from_0"),
+        ("kv", "anchor", "anchor_3_from_1"),
+        ("kv", "anchor", "anchor_4_from_2"),
+        ("tetum", "anchor", "anchor_4_from_6"),
+    ]
+
+
+# -- what cannot exist -----------------------------------------------------------------------------------------------
+
+
+def test_a_layer_past_the_end_is_named_with_the_range() -> None:
+    assert told(document(kv={"bridges": {"pairs": [pair(2, 4), pair(3, 5)]}})) == [
+        "augments.kv.bridges.pairs.1.augment_layer is 3, but kv has 3 layers, numbered 0 to 2.",
+        "augments.kv.bridges.pairs.1.anchor_layer is 5, but the anchor has 5 layers, numbered 0 to 4.",
+    ]
+
+
+def test_a_layer_past_the_end_of_a_single_layer_is_said_in_the_singular() -> None:
+    single = replace(KV, num_layers=1)
+    assert told(document(kv={"bridges": {"pairs": [pair(1, 0)]}}), kv=single) == [
+        "augments.kv.bridges.pairs.0.augment_layer is 1, but kv has 1 layer, number 0."
+    ]
+
+
+def test_two_bridges_on_one_pair_are_refused_with_both_named() -> None:
+    assert told(document(kv={"bridges": {"pairs": [pair(1, 0), pair(2, 0), pair(1, 0)]}})) == [
+        "augments.kv.bridges.pairs.2 joins augment layer 1 to anchor layer 0 again; "
+        "augments.kv.bridges.pairs.0 does so already."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "line"),
+    [
+        ({"heads": 3}, "augments.kv.bridges.heads is 3, which does not divide the anchor's width 22."),
+        (
+            {"heads": 2},
+            "augments.kv.bridges.heads is 2, which leaves each head the width 11; "
+            "rotary positions need an even one: change 'heads', or set 'positions' to 'none'.",
+        ),
+    ],
+)
+def test_heads_that_do_not_fit_the_width_are_said_once_for_all_sites(recipe: dict[str, Any], line: str) -> None:
+    assert told(document(kv={"bridges": {"every": 1, **recipe}})) == [line]
+
+
+def test_heads_that_come_from_the_anchor_are_said_to_do_so() -> None:
+    assert told(document(), anchor=replace(DIGITS, num_heads=3)) == [
+        "augments.kv.bridges has no 'heads', and the anchor's number is 3, which does not divide the anchor's width 22."
+    ]
+
+
+def test_an_odd_width_per_head_is_fine_without_positions() -> None:
+    (site,) = check(document(kv={"bridges": {"heads": 2, "positions": "none"}})).sites
+    assert site.num_heads == 2
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "line"),
+    [
+        (
+            {"tokenizer": "a" * 64},
+            {"tokenizer": "b" * 64},
+            "augments.kv: its tokenizer (bbbbbbbbbbbb) is not the anchor's (aaaaaaaaaaaa); "
+            "in this version all models of a graph share one tokenizer.",
+        ),
+        (
+            {"tokenizer": "a" * 64},
+            {"vocab_size": 89},
+            "augments.kv: its vocabulary has 89 tokens and the anchor's 97; "
+            "in this version all models of a graph share one tokenizer.",
+        ),
+    ],
+)
+def test_another_tokenizer_is_refused(ours: dict[str, Any], theirs: dict[str, Any], line: str) -> None:
+    assert told(document(), anchor=replace(DIGITS, **ours), kv=replace(KV, **theirs)) == [line]
+
+
+def test_equal_tokenizers_may_have_embeddings_padded_to_different_sizes() -> None:
+    same: dict[str, Any] = {"tokenizer": "a" * 64}
+    assert check(document(), anchor=replace(DIGITS, **same), kv=replace(KV, vocab_size=128, **same)).sites
+
+
+LATER: list[tuple[dict[str, Any], str]] = [
+    (
+        {"model": {"merge": {}}},
+        "augments.kv.model is a merge; this version loads folders only. Merge first, and name the folder.",
+    ),
+    (
+        {"model": "kv.gguf"},
+        "augments.kv.model is the GGUF file 'kv.gguf'; this version loads safetensors folders only.",
+    ),
+    (
+        {"revision": "main"},
+        "augments.kv.revision is 'main'; this version loads local folders only, which have none.",
+    ),
+    (
+        {"tokenizer": "other"},
+        "augments.kv.tokenizer is 'other'; in this version every model of a graph shares the anchor's own tokenizer: "
+        "drop the field.",
+    ),
+    (
+        {"bridges_revision": "v1"},
+        "augments.kv.bridges_revision is 'v1'; this version loads bundles from local folders only, which have none.",
+    ),
+    (
+        {"template": {"<s>": ""}},
+        "augments.kv.template maps special tokens between tokenizers; "
+        "in this version all models share one: drop the field.",
+    ),
+    ({"context": "prompt"}, "augments.kv.context is 'prompt'; this version knows 'refresh' only."),
+    ({"into": ["tetum"]}, "augments.kv.into is ['tetum']; this version feeds ['anchor'] only."),
+]
+
+
+@pytest.mark.parametrize(("fields", "line"), LATER)
+def test_a_field_that_this_version_cannot_serve_is_refused_by_name(fields: dict[str, Any], line: str) -> None:
+    assert told(document(kv=fields)) == [line]
+
+
+def test_the_anchors_later_fields_are_refused_by_name() -> None:
+    content = document()
+    content["anchor"] = {"model": {"merge": {}}, "revision": "main", "tokenizer": "other"}
+    assert told(content) == [
+        "anchor.model is a merge; this version loads folders only. Merge first, and name the folder.",
+        "anchor.revision is 'main'; this version loads local folders only, which have none.",
+        "anchor.tokenizer is 'other'; in this version every model of a graph shares the anchor's own tokenizer: "
+        "drop the field.",
+    ]
+
+
+def test_every_field_of_the_document_is_served_or_refused() -> None:
+    served = {"model", "dtype", "device", "bridges", "enabled"}
+    refused = {name for fields, _ in LATER for name in fields}
+    assert served | refused == set(specs.AugmentSpec.model_fields)
+
+
+# -- bundles ---------------------------------------------------------------------------------------------------------
+
+
+def tetum_site(**changes: Any) -> Site:
+    site = Site(augment="tetum", augment_layer=2, anchor_layer=1, d_augment=26, d_anchor=22, num_heads=11)
+    return replace(site, **changes)
+
+
+def bundled(*sites: Site, alignment_version: int = ALIGNMENT_VERSION) -> list[str]:
+    bundle = BundleFacts(source="/b", sites=sites, alignment_version=alignment_version)
+    with pytest.raises(GraphError) as caught:
+        graphs.check(specs.parse(document(tetum={"bridges": "b"})), Facts(models=MODELS, bundles={"tetum": bundle}))
+    return str(caught.value).splitlines()
+
+
+def test_a_bundle_for_other_models_is_refused_with_every_misfit() -> None:
+    sites = [tetum_site(d_augment=28, d_anchor=44, augment_layer=layer) for layer in (6, 7)]
+    assert bundled(*sites, alignment_version=99) == [
+        "augments.tetum.bridges (/b) site.1.augment_layer is 7, but tetum has 7 layers, numbered 0 to 6.",
+        "augments.tetum.bridges (/b) has alignment version 99; this version of Orchestra aligns by version 1. "
+        "Train the bundle again.",
+        "augments.tetum.bridges (/b) joins width 44, but the anchor has width 22.",
+        "augments.tetum.bridges (/b) joins width 28, but tetum has width 26.",
+    ]
+
+
+def test_a_bundle_with_heads_that_do_not_divide_is_refused() -> None:
+    assert bundled(tetum_site(num_heads=4)) == [
+        "augments.tetum.bridges (/b) has the number of heads 4, which does not divide the anchor's width 22."
+    ]
+
+
+# -- listing ---------------------------------------------------------------------------------------------------------
+
+
+def test_what_could_not_be_read_is_listed_with_all_else_and_asked_nothing() -> None:
+    content = document(kv={"context": "prompt"}, tetum={"bridges": "lost"})
+    known = Facts(models={"anchor": DIGITS, "tetum": MODELS["tetum"]})
+    with pytest.raises(GraphError) as caught:
+        graphs.check(specs.parse(content), known, ["augments.kv.model is lost.", "augments.tetum.bridges is lost."])
+    assert str(caught.value).splitlines() == [
+        "augments.kv.context is 'prompt'; this version knows 'refresh' only.",
+        "augments.kv.model is lost.",
+        "augments.tetum.bridges is lost.",
+    ]
+
+
+def test_without_facts_of_the_anchor_nothing_is_placed() -> None:
+    with pytest.raises(GraphError, match=r"^anchor.model is lost\.$"):
+        graphs.check(specs.parse(document()), Facts(models={"kv": KV}), ["anchor.model is lost."])
