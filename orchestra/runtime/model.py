@@ -41,6 +41,7 @@ class ComposedModel(PreTrainedModel, ComposedGenerationMixin):
     base_model_prefix = ""
     main_input_name = "input_ids"
     supports_gradient_checkpointing = True
+    accepts_loss_kwargs = True  # forward takes num_items_in_batch: the Trainer then weighs every token alike
     _supports_sdpa = True
     _supports_attention_backend = True
 
