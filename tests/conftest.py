@@ -1,6 +1,7 @@
 """What holds for every test: shapes are checked, one thread, no network, nothing left outside the test's folder."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import jaxtyping
@@ -18,6 +19,14 @@ from hypothesis import settings  # noqa: E402
 torch.set_num_threads(1)
 settings.register_profile("orchestra", deadline=None, max_examples=50)
 settings.load_profile("orchestra")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def sessions_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A cache folder for what fixtures make before a test starts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ORCHESTRA_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(autouse=True)
