@@ -31,7 +31,8 @@ def load(
     Bundles are read before models: what does not fit is refused before a large checkpoint is loaded.
 
     Args:
-        source: a graph's path, or the document itself; relative paths in a document start at the working directory.
+        source: a graph's path, or the document itself. Relative paths in it start at the folder of the file, or at the
+            working directory.
         models: models that are in memory already, by name ('anchor' and augments). They are taken as they are: their
             `model`, `dtype` and `device` fields are not read. A bundle fits them if it was trained against the same
             weights from memory; one that was trained against a folder asks for the folder.
@@ -84,6 +85,8 @@ def _unfit(given: Mapping[str, object]) -> Iterator[str]:
             yield f"models[{name!r}] is a {type(model).__name__}; a PreTrainedModel of transformers is needed."
         elif isinstance(model, ComposedModel):
             yield f"models[{name!r}] is a composed model; this version composes plain models only."
+        elif any(weight.is_meta for weight in model.parameters()):
+            yield f"models[{name!r}] has weights that are not in memory (they are on the device 'meta')."
         elif broken := not_finite(model):
             yield f"models[{name!r}] holds NaN or infinity in {broken}."
 

@@ -30,6 +30,7 @@ _UNLOADABLE = (
     SafetensorError,
     StrictDataclassError,
 )
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)  # packed weights have no extremes to ask for
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json", "vocab.txt")
 
 
@@ -111,7 +112,7 @@ def not_finite(model: PreTrainedModel) -> str | None:
     """The name of a weight that holds NaN or infinity; None where all is well."""
     for name, weight in model.state_dict().items():
         # The extremes see NaN and infinity alike, without a copy and without a sum that may overflow.
-        if weight.numel() and not all(map(torch.isfinite, weight.aminmax())):
+        if weight.dtype in _FLOATS and weight.numel() and not all(map(torch.isfinite, weight.aminmax())):
             return str(name)
     return None
 

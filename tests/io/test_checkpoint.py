@@ -264,6 +264,18 @@ def test_the_cache_lies_where_the_user_keeps_caches(tmp_path: Path, monkeypatch:
     assert cache_folder() == tmp_path / ".cache" / "orchestra"
 
 
+def test_a_cache_that_is_interrupted_stays_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    remembered_sha256(write(tmp_path / "w"))
+    before = (cache_folder() / "sha256.json").read_bytes()
+
+    def fails(self: Path, target: Path) -> Path:
+        raise OSError("no")
+
+    monkeypatch.setattr(Path, "replace", fails)
+    remembered_sha256(write(tmp_path / "other"))
+    assert (cache_folder() / "sha256.json").read_bytes() == before
+
+
 def test_many_at_once_leave_a_whole_cache_and_right_digests(tmp_path: Path) -> None:
     paths = [write(tmp_path / f"w{index}", f"{index}".encode()) for index in range(23)]
     wrong: list[Path] = []
@@ -301,3 +313,18 @@ def test_a_failed_write_leaves_the_older_file_and_nothing_else(tmp_path: Path, m
     with pytest.raises(OSError, match=exactly("no")):
         write_atomically(tmp_path / "a", "new")
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a": "old"}
+
+
+def test_writers_at_the_same_time_do_not_touch_each_others_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace, others = Path.replace, ["second"]
+
+    def meets_another(self: Path, target: Path) -> Path:
+        if others:
+            write_atomically(tmp_path / "a", others.pop())
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", meets_another)
+    write_atomically(tmp_path / "a", "first")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a": "first"}

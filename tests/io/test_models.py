@@ -1,4 +1,3 @@
-import builtins
 import json
 import logging
 import os
@@ -109,6 +108,7 @@ def test_a_weight_that_is_no_number_is_named(tmp_path: Path, value: float, dtype
 def test_buffers_that_are_saved_are_looked_at_and_empty_ones_are_none() -> None:
     model = tiny.model("llama")
     model.register_buffer("nothing", torch.empty(0))
+    model.register_buffer("packed", torch.zeros(3, dtype=torch.float8_e4m3fn))
     assert not_finite(model) is None
     model.register_buffer("scale", torch.tensor(torch.nan))
     assert not_finite(model) == "scale"
@@ -176,46 +176,6 @@ def test_a_pickle_is_never_opened(llama: Path) -> None:
     assert refusal(llama) == (
         f"transformers cannot load it: OSError: Error no file named model.safetensors found in directory {llama}."
     )
-
-
-# -- foreign code ---------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def trapped(llama: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A model with code of its own, which leaves a mark when it is run; a question to the user is an error."""
-
-    def asks(prompt: str = "") -> str:
-        pytest.fail(f"asked: {prompt}")
-
-    monkeypatch.setattr(builtins, "input", asks)
-    (llama / "foreign.py").write_text(f"open({str(llama / 'sprung')!r}, 'w')\n")
-    (llama / "custom_generate").mkdir()
-    (llama / "custom_generate" / "generate.py").write_text(f"open({str(llama / 'sprung')!r}, 'w')\n")
-    code = {"AutoConfig": "foreign.C", "AutoModelForCausalLM": "foreign.M", "AutoTokenizer": ["foreign.T", None]}
-    folders.edit_json(llama / "config.json", auto_map=code)
-    folders.edit_json(llama / "tokenizer_config.json", auto_map=code)
-    return llama
-
-
-def test_a_model_that_needs_code_of_its_own_is_refused_without_a_question(trapped: Path) -> None:
-    folders.edit_json(trapped / "config.json", model_type="foreign")
-    assert refusal(trapped) == "its model type 'foreign' needs code of its own (auto_map), which is never run."
-    assert not (trapped / "sprung").exists()
-
-
-def test_code_beside_a_model_that_transformers_knows_is_not_run(trapped: Path) -> None:
-    assert type(load_model(trapped, dtype="auto", device="cpu")).__module__.startswith("transformers.")
-    assert load_tokenizer(trapped) is not None
-    assert not (trapped / "sprung").exists()
-
-
-def test_a_tokenizer_that_needs_code_of_its_own_is_refused_without_a_question(trapped: Path) -> None:
-    folders.edit_json(trapped / "config.json", model_type="foreign")
-    folders.edit_json(trapped / "tokenizer_config.json", tokenizer_class="ForeignTokenizer")
-    with pytest.raises(ModelError, match=f"^{re.escape(f'{trapped}: transformers cannot load its tokenizer: ')}"):
-        load_tokenizer(trapped)
-    assert not (trapped / "sprung").exists()
 
 
 # -- tokenizers -----------------------------------------------------------------------------------------------------

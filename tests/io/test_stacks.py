@@ -3,7 +3,6 @@ import json
 import os
 import pickle
 import re
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ from torch import Tensor
 
 from orchestra.errors import BundleError
 from orchestra.graph import Site
-from orchestra.io import stacks
 from orchestra.io.bundle import BundleConfig, Identity, read_config
 from orchestra.io.checkpoint import file_sha256
 from orchestra.io.stacks import read_stack, write_bundle
@@ -178,106 +176,6 @@ def test_a_file_in_the_place_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "kv").write_text("mine")
     assert refusal(lambda: write(tmp_path / "kv")) == f"{tmp_path}/kv: not written: Not a directory."
     assert folders.snapshot(tmp_path) == {"kv": b"mine"}
-
-
-STEPS = {
-    "save_file": (stacks, "save_file"),
-    "hashing": (stacks, "file_sha256"),
-    "the card": (stacks, "card"),
-    "writing texts": (Path, "write_text"),
-    "mkdir": (Path, "mkdir"),
-}
-
-
-@pytest.mark.parametrize("step", STEPS)
-@pytest.mark.parametrize("earlier", [False, True])
-@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
-def test_a_crash_while_writing_leaves_what_was_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, earlier: bool, error: BaseException
-) -> None:
-    if earlier:
-        write(tmp_path / "kv")
-    before = folders.snapshot(tmp_path)
-
-    def crashes(*_: object, **__: object) -> None:
-        raise error
-
-    with monkeypatch.context() as patch:
-        patch.setattr(*STEPS[step], crashes)
-        if isinstance(error, OSError):
-            told = refusal(lambda: write(tmp_path / "kv", {**TENSORS, "gate": torch.tensor(9.0)}))
-            assert told == f"{tmp_path}/kv: not written: No space left on device."
-        else:
-            with pytest.raises(KeyboardInterrupt):
-                write(tmp_path / "kv", {**TENSORS, "gate": torch.tensor(9.0)})
-    assert folders.snapshot(tmp_path) == before
-    assert not earlier or holds(tmp_path / "kv", 0.5)
-
-
-@pytest.mark.parametrize("fatal", [1, 2, 3])
-@pytest.mark.parametrize("error", [OSError(errno.EIO, "Input/output error"), KeyboardInterrupt()])
-def test_a_crash_while_folders_change_places_leaves_the_earlier_bundle(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fatal: int, error: BaseException
-) -> None:
-    write(tmp_path / "kv")
-    before = folders.snapshot(tmp_path)
-    rename, calls = Path.rename, 0
-
-    def crashes(self: Path, target: Path) -> Path:
-        nonlocal calls
-        calls += 1
-        if calls == fatal:
-            raise error
-        return rename(self, target)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "rename", crashes)
-        with pytest.raises((BundleError, KeyboardInterrupt)):
-            write(tmp_path / "kv", {**TENSORS, "gate": torch.tensor(9.0)})
-    assert calls >= fatal
-    assert folders.snapshot(tmp_path) == before
-    assert holds(tmp_path / "kv", 0.5)
-
-
-@pytest.mark.parametrize("earlier", [False, True])
-def test_of_writers_at_once_one_leaves_a_whole_bundle(tmp_path: Path, earlier: bool) -> None:
-    if earlier:
-        write(tmp_path / "kv")
-    failed: list[Exception] = []
-
-    def work(value: float) -> None:
-        try:
-            for _ in range(5):
-                write(tmp_path / "kv", {**TENSORS, "gate": torch.tensor(value)})
-        except (BundleError, OSError) as error:
-            failed.append(error)
-
-    threads = [threading.Thread(target=work, args=(value,)) for value in (1.0, 2.0, 3.0)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failed == []
-    assert float(read(tmp_path / "kv")["gate"]) in (1.0, 2.0, 3.0)
-    assert os.listdir(tmp_path) == ["kv"]
-
-
-def test_a_faster_writer_is_overwritten_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write(tmp_path / "kv")
-    rename, calls = Path.rename, 0
-
-    def overtaken(self: Path, target: Path) -> Path:
-        nonlocal calls
-        calls += 1
-        if calls == 2:  # between the two steps of a swap the other writer takes the older bundle away
-            rename(tmp_path / "kv", tmp_path / "elsewhere")
-        return rename(self, target)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "rename", overtaken)
-        write(tmp_path / "kv", {**TENSORS, "gate": torch.tensor(9.0)})
-    assert holds(tmp_path / "kv", 9.0)
-    assert sorted(os.listdir(tmp_path)) == ["elsewhere", "kv"]
 
 
 # -- refused --------------------------------------------------------------------------------------------------------
