@@ -68,7 +68,6 @@ def arguments(spec: TrainSpec, root: Path, *, on_cpu: bool) -> Arguments:
         use_cpu=on_cpu,
         use_cache=True,  # the Trainer writes it into the model's config, where it stands already
         ddp_find_unused_parameters=False,
-        ddp_broadcast_buffers=False,
     )
 
 
@@ -266,9 +265,9 @@ class _RefuseNaN(TrainerCallback):
         Raises:
             TrainError: one is NaN or infinite.
         """
-        for name, weight in model.named_parameters() if model is not None else ():
-            if weight.grad is not None and not torch.isfinite(weight.grad).all():
-                raise _not_finite(f"the gradient of {name} is NaN or infinite", state, args)
+        gradients = [weight.grad for weight in model.parameters()] if model is not None else []
+        if not all(torch.isfinite(gradient).all() for gradient in gradients if gradient is not None):
+            raise _not_finite("a gradient is NaN or infinite", state, args)
 
 
 def _not_finite(what: str, state: TrainerState, args: TrainingArguments) -> TrainError:
