@@ -50,9 +50,7 @@ class Expression:
         return operands[0] + "".join(rest)
 
 
-def draw(
-    rng: random.Random, *, sizes: Sequence[int], number: Callable[[], int] | None = None
-) -> Expression:
+def draw(rng: random.Random, *, sizes: Sequence[int], number: Callable[[], int] | None = None) -> Expression:
     """Draw an expression: its number of operands from `sizes`, each operand from 0 to 99 or by `number`."""
     size = rng.choice(sizes)
     numbers = tuple(number() if number else rng.randint(0, MAX_VALUE) for _ in range(size))

@@ -56,7 +56,7 @@ def encode(tokenizer: PreTrainedTokenizerFast, examples: list[Example]) -> tuple
             piece = tokenizer.encode(text, add_special_tokens=False)
             ids += piece
             labels += piece if learnt else [IGNORED] * len(piece)
-        rows.append((ids + [END_ID], labels + [END_ID]))
+        rows.append(([*ids, END_ID], [*labels, END_ID]))
     longest = max(len(ids) for ids, _ in rows)
     return (
         torch.tensor([ids + [PAD_ID] * (longest - len(ids)) for ids, _ in rows]),
@@ -72,7 +72,9 @@ def batches(
     skip = start % _POOL
     while True:
         rng = random.Random(f"{seed}/{pool}")
-        drawn = sorted((example(rng, pool * _POOL) for _ in range(size * _POOL)), key=lambda pieces: sum(len(t) for t, _ in pieces))
+        drawn = sorted(
+            (example(rng, pool * _POOL) for _ in range(size * _POOL)), key=lambda pieces: sum(len(t) for t, _ in pieces)
+        )
         order = list(range(_POOL))
         rng.shuffle(order)
         for index in order[skip:]:
@@ -115,10 +117,10 @@ def fit(
     return loss
 
 
-def _optimizers(
-    model: nn.Module, weights: dict[str, nn.Parameter], settings: Fit
-) -> list[torch.optim.Optimizer]:
-    outer = {id(weight) for module in model.modules() if isinstance(module, nn.Embedding) for weight in module.parameters()}
+def _optimizers(model: nn.Module, weights: dict[str, nn.Parameter], settings: Fit) -> list[torch.optim.Optimizer]:
+    outer = {
+        id(weight) for module in model.modules() if isinstance(module, nn.Embedding) for weight in module.parameters()
+    }
     head = getattr(model, "lm_head", None)
     outer |= {id(weight) for weight in head.parameters()} if isinstance(head, nn.Module) else set()
     inner = {name: w for name, w in weights.items() if w.ndim == 2 and min(w.shape) > 1 and id(w) not in outer}
@@ -190,9 +192,7 @@ def _save(
     partial.replace(path)
 
 
-def _resume(
-    path: Path, weights: dict[str, nn.Parameter], optimizers: list[torch.optim.Optimizer]
-) -> tuple[int, float]:
+def _resume(path: Path, weights: dict[str, nn.Parameter], optimizers: list[torch.optim.Optimizer]) -> tuple[int, float]:
     if not path.is_file():
         return 0, 0.0
     state = torch.load(path, weights_only=True)

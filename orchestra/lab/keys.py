@@ -27,9 +27,7 @@ def substitution(rng: random.Random, table: Table, keys: Sequence[str]) -> Examp
     return ((f"<{key}>", False), (str(table.values[key]), True))
 
 
-def _example(
-    rng: random.Random, table: Table, keys: Sequence[str], *, kind: Kind, size: int, working: bool
-) -> Example:
+def _example(rng: random.Random, table: Table, keys: Sequence[str], *, kind: Kind, size: int, working: bool) -> Example:
     as_keys = _which(rng, kind, size)
     drawn = [rng.choice(keys) if is_key else str(rng.randint(0, MAX_VALUE)) for is_key in as_keys]
     numbers = tuple(table.values[text] if is_key else int(text) for text, is_key in zip(drawn, as_keys, strict=True))

@@ -43,7 +43,9 @@ def show(graph: Path, *, questions: int, seed: int, console: Console | None = No
 def _examples(model: ComposedModel, table: Table, seed: int) -> Grid:
     """A few questions, and what each model says."""
     rng = random.Random(f"demo/{seed}")
-    asked = [keys.question(rng, table, table.unseen, kind="keys", working=index >= _SHOWN - 2) for index in range(_SHOWN)]
+    asked = [
+        keys.question(rng, table, table.unseen, kind="keys", working=index >= _SHOWN - 2) for index in range(_SHOWN)
+    ]
     texts = [question_and_answer(example)[0] for example in asked]
     words = tokenizer.build()
     grid = Grid(title="Keys that no bridge was trained on", title_justify="left")
@@ -78,9 +80,7 @@ def _accuracies(model: ComposedModel, table: Table, questions: int, seed: int) -
         "digits": [digits.question(rng, working=False) for _ in range(questions)],
     }
     words = tokenizer.build()
-    grid = Grid(
-        title=f"Exact match, percent [95% interval], {questions} fresh expressions a row", title_justify="left"
-    )
+    grid = Grid(title=f"Exact match, percent [95% interval], {questions} fresh expressions a row", title_justify="left")
     for column in ("", "augment on", "augment off", "most frequent answer"):
         grid.add_column(column)
     for name, examples in rows.items():

@@ -36,11 +36,18 @@ def measure(
         return found
 
     augment = model.augment("kv")
-    ask(augment, "augment alone: the number behind a key", lambda rng: keys.substitution(rng, table, tuple(table.values)), "answer")
+    ask(
+        augment,
+        "augment alone: the number behind a key",
+        lambda rng: keys.substitution(rng, table, tuple(table.values)),
+        "answer",
+    )
     for working in (False, True):
         way = "with working" if working else "answer"
 
-        def over(kind: keys.Kind, known: tuple[str, ...], working: bool = working) -> Callable[[random.Random], Example]:
+        def over(
+            kind: keys.Kind, known: tuple[str, ...], working: bool = working
+        ) -> Callable[[random.Random], Example]:
             return lambda rng: keys.question(rng, table, known, kind=kind, working=working)
 
         def plain(rng: random.Random, working: bool = working) -> Example:
@@ -99,7 +106,9 @@ def report(results: dict[str, Any]) -> str:
     for row, ways in results["rows"].items():
         guess = max(way["guess"] for way in ways.values())
         lines.append(f"| {row} | {_cell(ways.get('answer'))} | {_cell(ways.get('with working'))} | {guess:.1f} |")
-    probes = ", ".join(f"layer {layer}: {share:.1f}" for layer, share in enumerate(results["probe_percent_by_augment_layer"]))
+    probes = ", ".join(
+        f"layer {layer}: {share:.1f}" for layer, share in enumerate(results["probe_percent_by_augment_layer"])
+    )
     lines += [
         "",
         "A linear probe on the augment's state at the end of a key, fitted on the keys that bridges saw, reads this "

@@ -153,9 +153,7 @@ def _train_bridges(bundle: Path, runs: Path, words: PreTrainedTokenizerFast, rec
     )
 
 
-def _once(
-    folder: Path, clock: Path, words: PreTrainedTokenizerFast, train: Callable[[], LlamaForCausalLM]
-) -> None:
+def _once(folder: Path, clock: Path, words: PreTrainedTokenizerFast, train: Callable[[], LlamaForCausalLM]) -> None:
     """Train and save a model, unless it is there already; the folder appears only when it is complete."""
     if folder.is_dir():
         return

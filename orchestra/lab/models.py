@@ -11,7 +11,9 @@ _PERIODS = (2, 5, 10, 20, 50, 100, 200, 500, 1000)
 _D_HEAD = 32
 
 
-def small_llama(tokenizer: PreTrainedTokenizerFast, *, width: int, layers: int, inner: int, seed: int) -> LlamaForCausalLM:
+def small_llama(
+    tokenizer: PreTrainedTokenizerFast, *, width: int, layers: int, inner: int, seed: int
+) -> LlamaForCausalLM:
     """A Llama with fresh weights.
 
     Args:

@@ -43,7 +43,9 @@ def last_states(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, text
         inputs = tokenizer(list(texts[start : start + _ROWS]), return_tensors="pt", padding=True, padding_side="left")
         positions = (inputs["attention_mask"].cumsum(-1) - 1).clamp_min(0)
         output = model(**inputs, position_ids=positions, output_hidden_states=True, use_cache=False)
-        chunks.append([functional.rms_norm(state[:, -1].float(), state.shape[-1:]) for state in output.hidden_states[1:]])
+        chunks.append(
+            [functional.rms_norm(state[:, -1].float(), state.shape[-1:]) for state in output.hidden_states[1:]]
+        )
     return [torch.cat(layer) for layer in zip(*chunks, strict=True)]
 
 
