@@ -3,14 +3,13 @@ import re
 from pathlib import Path
 from typing import Any
 
-import folders
 import pytest
-import tiny
 import torch
 
 import orchestra
 from orchestra import BundleError, api
 from orchestra.io.models import load_model, load_tokenizer
+from tests import folders, tiny
 
 ONE_PAIR = {"bridges": {"pairs": [tiny.pair(0, 1)]}}
 

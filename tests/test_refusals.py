@@ -7,14 +7,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-import folders
 import pytest
-import tiny
 import torch
 
 import orchestra
 from orchestra import BundleError, GraphError, ModelError, OrchestraError, SpecError, api
 from orchestra.io.checkpoint import file_sha256
+from tests import folders, tiny
 
 ONE_PAIR = {"bridges": {"pairs": [tiny.pair(0, 1)]}}
 

@@ -6,7 +6,6 @@ message and exit 1; a bug keeps its traceback.
 
 import sys
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Annotated, Any
 
 import typer
@@ -47,8 +46,8 @@ def _named() -> None:
     """Stands for a command until it is called."""
 
 
-for _name in filter(lambda name: find_spec(f"orchestra.cli.{name}"), COMMANDS):
-    app.command(_name, help=COMMANDS[_name])(_named)
+for _name, _sentence in COMMANDS.items():
+    app.command(_name, help=_sentence)(_named)
 
 
 def _command(name: str) -> Any:

@@ -3,15 +3,14 @@ import re
 from pathlib import Path
 from typing import Any
 
-import folders
 import pytest
-import tiny
 from transformers import AutoConfig
 
 from orchestra import graph, spec
 from orchestra.errors import BundleError, GraphError, ModelError
 from orchestra.graph import ModelFacts
 from orchestra.io.facts import bundle_facts, config_facts, gather, locate, model_facts, tokenizer_fingerprint
+from tests import folders, tiny
 
 LLAMA = {
     "model_type": "llama",

@@ -4,11 +4,11 @@ import builtins
 import re
 from pathlib import Path
 
-import folders
 import pytest
 
 from orchestra.errors import ModelError
 from orchestra.io.models import load_model, load_tokenizer
+from tests import folders
 
 
 @pytest.fixture

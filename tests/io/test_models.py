@@ -7,9 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import folders
 import pytest
-import tiny
 import torch
 import transformers
 from huggingface_hub.utils.tqdm import are_progress_bars_disabled
@@ -17,6 +15,7 @@ from transformers.utils import logging as transformers_logging
 
 from orchestra.errors import ModelError
 from orchestra.io.models import load_model, load_tokenizer, memory_fingerprint, not_finite, quiet, resolve_device
+from tests import folders, tiny
 
 
 @pytest.fixture

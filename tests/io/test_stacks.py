@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import folders
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -18,6 +17,7 @@ from orchestra.graph import Site
 from orchestra.io.bundle import BundleConfig, Identity, read_config
 from orchestra.io.checkpoint import file_sha256
 from orchestra.io.stacks import read_stack, write_bundle
+from tests import folders
 
 ANCHOR = Identity(
     name="digits", fingerprint="a" * 64, model_type="llama", num_layers=3, d_model=14, num_heads=7, vocab_size=97

@@ -6,7 +6,6 @@ import re
 import threading
 from pathlib import Path
 
-import folders
 import pytest
 import torch
 
@@ -15,6 +14,7 @@ from orchestra.graph import Site
 from orchestra.io import stacks
 from orchestra.io.bundle import Identity
 from orchestra.io.stacks import read_stack, write_bundle
+from tests import folders
 
 ANCHOR = Identity(
     name="digits", fingerprint="a" * 64, model_type="llama", num_layers=3, d_model=14, num_heads=7, vocab_size=97

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 import torch
-from tiny import ARCHITECTURES, LENGTH, compose, generate, model, ring, tokens
 from torch import Tensor
 
 from orchestra import ComposedModel
+from tests.tiny import ARCHITECTURES, LENGTH, compose, generate, model, ring, tokens
 
 rings = pytest.mark.parametrize("index", range(8), ids=ARCHITECTURES)
 

@@ -4,8 +4,9 @@ import math
 
 import pytest
 import torch
-from tiny import ARCHITECTURES, LENGTH, VOCAB, bridges, compose, model, ring, tokens
 from torch import Tensor, nn
+
+from tests.tiny import ARCHITECTURES, LENGTH, VOCAB, bridges, compose, model, ring, tokens
 
 rings = pytest.mark.parametrize("index", range(8), ids=ARCHITECTURES)
 

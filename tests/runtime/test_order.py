@@ -3,7 +3,8 @@
 from itertools import permutations
 
 import torch
-from tiny import compose, loud, model, pair, tokens
+
+from tests.tiny import compose, loud, model, pair, tokens
 
 AUGMENTS = {"kv": "gpt2", "python": "falcon", "tetum": "qwen3"}
 

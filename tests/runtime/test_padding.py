@@ -2,8 +2,9 @@
 
 import pytest
 import torch
-from tiny import ARCHITECTURES, LENGTH, ring, tokens
 from torch import Tensor
+
+from tests.tiny import ARCHITECTURES, LENGTH, ring, tokens
 
 rings = pytest.mark.parametrize("index", range(8), ids=ARCHITECTURES)
 SHORT = 6

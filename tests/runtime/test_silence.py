@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from tiny import ARCHITECTURES, LENGTH, compose, generate, model, pair, ring, tokens
 from torch import Tensor
 
 from orchestra import ComposedModel
 from orchestra.nn.mask import positions
+from tests.tiny import ARCHITECTURES, LENGTH, compose, generate, model, pair, ring, tokens
 
 rings = pytest.mark.parametrize("index", range(8), ids=ARCHITECTURES)
 
