@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests import tiny
 import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
@@ -13,6 +12,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 import orchestra
+from tests import tiny
 
 WORDS = {f"w{index}": index for index in range(tiny.VOCAB)}
 UP = "model.layers.0.mlp.up_proj.weight"
