@@ -97,6 +97,7 @@ def test_a_stack_trained_alone_stands_alone(graph: Path, settings: Settings) -> 
     result = train(both, settings(augments=("kv",)))
     assert same(dict(both.stack("tetum").state_dict()), untouched)
     assert list(result.bundles) == ["kv"]
+    assert result.num_trained == sum(weight.numel() for weight in both.stack("kv").parameters())
     document = json.loads(graph.read_text())
     del document["augments"]["tetum"]
     for part in (document["anchor"], document["augments"]["kv"]):
