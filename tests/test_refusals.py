@@ -254,7 +254,7 @@ def test_models_that_are_none(base: Path, refused: Refused) -> None:
         "kv": broken,
         "more": composed,
         "linear": torch.nn.Linear(2, 3),
-        "far": tiny.model("gpt2").to("meta"),
+        "far": tiny.model("gpt2").to("meta"),  # type: ignore[arg-type]
     }
     assert refused(ModelError, models=given) == [
         "models['anchor'] is a str; a PreTrainedModel of transformers is needed.",

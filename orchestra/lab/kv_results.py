@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from transformers import GenerationMixin, PreTrainedTokenizerFast
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from orchestra.lab import digits, keys
 from orchestra.lab.expressions import MAX_VALUE, Example
@@ -29,7 +29,7 @@ def measure(
     """
     rows: dict[str, dict[str, Any]] = {}
 
-    def ask(asked: GenerationMixin, row: str, example: Callable[[random.Random], Example], way: str) -> Score:
+    def ask(asked: PreTrainedModel, row: str, example: Callable[[random.Random], Example], way: str) -> Score:
         rng = random.Random(f"{seed}/{row}/{way}")
         found = score(asked, words, [example(rng) for _ in range(questions)])
         rows.setdefault(row, {})[way] = found.record()

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from transformers import GenerationMixin, PreTrainedTokenizerFast
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from orchestra.lab.expressions import Example
 from orchestra.lab.tokenizer import END_ID, PAD_ID
@@ -50,7 +50,7 @@ class Score:
         return {**asdict(self), "percent": round(self.percent, 2), "interval": [round(low, 2), round(high, 2)]}
 
 
-def score(model: GenerationMixin, tokenizer: PreTrainedTokenizerFast, examples: Sequence[Example]) -> Score:
+def score(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, examples: Sequence[Example]) -> Score:
     """Ask every question, greedily, and count the final answers that are exactly right."""
     right = [final(answer) for _, answer in map(question_and_answer, examples)]
     given = answers(model, tokenizer, [question for question, _ in map(question_and_answer, examples)])
@@ -72,15 +72,16 @@ def final(answer: str) -> str:
 
 @torch.no_grad()
 def answers(
-    model: GenerationMixin, tokenizer: PreTrainedTokenizerFast, questions: Sequence[str], *, max_new_tokens: int = 24
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, questions: Sequence[str], *, max_new_tokens: int = 24
 ) -> list[str]:
     """What a model says to each question, greedily; questions are asked in batches of like length."""
+    asked: Any = model  # transformers types the self of generate as a protocol that none of its models meets
     order = sorted(range(len(questions)), key=lambda index: len(questions[index]))
     found: dict[int, str] = {}
     for start in range(0, len(order), _ROWS):
         rows = order[start : start + _ROWS]
         inputs = tokenizer([questions[row] for row in rows], return_tensors="pt", padding=True, padding_side="left")
-        output = model.generate(
+        output = asked.generate(
             **inputs,
             max_new_tokens=max_new_tokens,
             do_sample=False,

@@ -47,7 +47,8 @@ def write_number_embeddings(model: LlamaForCausalLM, tokenizer: PreTrainedTokeni
 
     Source: FoNE, section 3 (arXiv 2502.09741); the periods beyond powers of ten are ours.
     """
-    going_in, coming_out = model.get_input_embeddings().weight, model.get_output_embeddings().weight
+    going_in: torch.Tensor = model.model.embed_tokens.weight
+    coming_out: torch.Tensor = model.lm_head.weight
     for number in range(1000):
         token = tokenizer.convert_tokens_to_ids(str(number))
         angles = [2 * math.pi * number / period for period in _PERIODS]

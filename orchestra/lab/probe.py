@@ -59,8 +59,8 @@ def _fitted(inputs: Tensor, wanted: Tensor, num_classes: int) -> nn.Linear:
     def closure() -> Tensor:
         optimizer.zero_grad()
         loss = functional.cross_entropy(probe(inputs), wanted) + 5e-4 * probe.weight.pow(2).sum()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return loss
 
-    optimizer.step(closure)  # type: ignore[arg-type]
+    optimizer.step(closure)
     return probe

@@ -118,7 +118,7 @@ class ComposedCache(DynamicCache):
 
 
 def lower_layers(model: PreTrainedConfig, num_layers: int) -> DynamicCache:
-    """A cache for the lower layers of a model, those that run: transformers cannot crop a layer that was never filled."""
+    """A cache for the lower layers of a model, those that run: a layer that was never filled cannot be cropped."""
     cache = DynamicCache(config=model)
     del cache.layers[num_layers:]
     return cache

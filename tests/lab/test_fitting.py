@@ -25,7 +25,7 @@ def model(words: PreTrainedTokenizerFast) -> LlamaForCausalLM:
 
 def test_only_learnt_pieces_and_the_end_have_labels(words: PreTrainedTokenizerFast) -> None:
     ids, labels = encode(words, [(("a+b=", False), ("12", True)), (("a", False), ("b", True))])
-    twelve, b = words.convert_tokens_to_ids(["12", "b"])
+    twelve, b = (words.convert_tokens_to_ids(token) for token in ("12", "b"))
     assert labels.tolist() == [
         [IGNORED, IGNORED, IGNORED, IGNORED, IGNORED, twelve, END_ID],
         [IGNORED, IGNORED, b, END_ID, IGNORED, IGNORED, IGNORED],

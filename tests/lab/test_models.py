@@ -8,7 +8,7 @@ from orchestra.lab.models import small_llama, write_number_embeddings
 def test_adding_a_number_turns_every_embedding_by_the_same_angles(words: PreTrainedTokenizerFast) -> None:
     model = small_llama(words, width=32, layers=1, inner=32, seed=0)
     write_number_embeddings(model, words)
-    rows = model.get_input_embeddings().weight[[words.convert_tokens_to_ids(str(n)) for n in (3, 10, 50, 57)]]
+    rows = model.model.embed_tokens.weight[[words.convert_tokens_to_ids(str(n)) for n in (3, 10, 50, 57)]]
     near, far = (
         functional.cosine_similarity(rows[0], rows[1], dim=0),
         functional.cosine_similarity(rows[2], rows[3], dim=0),
