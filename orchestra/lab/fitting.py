@@ -5,8 +5,6 @@ Source: Muon, Jordan et al. 2024, as torch.optim.Muon.
 """
 
 import math
-import random
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,14 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from orchestra.lab.expressions import Example
-from orchestra.lab.tokenizer import BEGIN_ID, END_ID, PAD_ID
-
-Draw = Callable[[random.Random, int], Example]
-"""Draws an example for a step: early steps may be easier."""
-
-IGNORED = -100
-_POOL = 8  # batches that are drawn together and sorted by length, so that a batch holds little padding
+from orchestra.lab.batches import IGNORED, Batch, Draw, Twin, batches
+from orchestra.lab.tokenizer import PAD_ID
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +24,7 @@ class Fit:
 
     Attributes:
         rate: peak learning rate of AdamW; Muon's is `muon` times it.
+        muon: 0 leaves everything to AdamW.
         noise: noise on half of the rows' embeddings, relative to their size.
         save_every: steps between checkpoints.
     """
@@ -47,41 +40,6 @@ class Fit:
     save_every: int = 200
 
 
-def encode(tokenizer: PreTrainedTokenizerFast, examples: list[Example]) -> tuple[Tensor, Tensor]:
-    """Token ids and labels ``(batch, seq)``, right-padded; only learnt pieces and the end have labels."""
-    rows = []
-    for example in examples:
-        ids, labels = [BEGIN_ID], [IGNORED]
-        for text, learnt in example:
-            piece = tokenizer.encode(text, add_special_tokens=False)
-            ids += piece
-            labels += piece if learnt else [IGNORED] * len(piece)
-        rows.append(([*ids, END_ID], [*labels, END_ID]))
-    longest = max(len(ids) for ids, _ in rows)
-    return (
-        torch.tensor([ids + [PAD_ID] * (longest - len(ids)) for ids, _ in rows]),
-        torch.tensor([labels + [IGNORED] * (longest - len(labels)) for _, labels in rows]),
-    )
-
-
-def batches(
-    tokenizer: PreTrainedTokenizerFast, example: Draw, *, size: int, seed: int, start: int
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches without end, from batch `start` on; the n-th batch is the same on every run."""
-    pool = start // _POOL
-    skip = start % _POOL
-    while True:
-        rng = random.Random(f"{seed}/{pool}")
-        drawn = sorted(
-            (example(rng, pool * _POOL) for _ in range(size * _POOL)), key=lambda pieces: sum(len(t) for t, _ in pieces)
-        )
-        order = list(range(_POOL))
-        rng.shuffle(order)
-        for index in order[skip:]:
-            yield encode(tokenizer, drawn[index * size : (index + 1) * size])
-        pool, skip = pool + 1, 0
-
-
 def fit(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerFast,
@@ -90,8 +48,13 @@ def fit(
     *,
     checkpoint: Path,
     title: str,
+    twin: Twin | None = None,
 ) -> float:
     """Train a model in place, going on from `checkpoint` where there is one.
+
+    Args:
+        twin: what the anchor alone would have to read instead of an example. The input of the first layer is then
+            pulled towards what it is for the twin.
 
     Returns:
         The loss, averaged over the last steps.
@@ -100,7 +63,7 @@ def fit(
     weights = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
     optimizers = _optimizers(model, weights, settings)
     step, loss = _resume(checkpoint, weights, optimizers)
-    stream = batches(tokenizer, example, size=settings.batch, seed=settings.seed, start=step)
+    stream = batches(tokenizer, example, size=settings.batch, seed=settings.seed, start=step, twin=twin)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
     model.train()
     with Progress(*columns, TimeRemainingColumn(), TextColumn("loss {task.fields[loss]:.3f}")) as progress:
@@ -124,6 +87,10 @@ def _optimizers(model: nn.Module, weights: dict[str, nn.Parameter], settings: Fi
     head = getattr(model, "lm_head", None)
     outer |= {id(weight) for weight in head.parameters()} if isinstance(head, nn.Module) else set()
     inner = {name: w for name, w in weights.items() if w.ndim == 2 and min(w.shape) > 1 and id(w) not in outer}
+    if not settings.muon:
+        decayed = {"params": list(inner.values()), "weight_decay": settings.weight_decay}
+        others = {"params": [weight for name, weight in weights.items() if name not in inner], "weight_decay": 0.0}
+        return [torch.optim.AdamW([decayed, others], lr=settings.rate, betas=(0.9, 0.98))]
     rest = [weight for name, weight in weights.items() if name not in inner]
     return [
         torch.optim.Muon(inner.values(), lr=settings.rate * settings.muon, weight_decay=settings.weight_decay),
@@ -135,34 +102,50 @@ def _set_rate(optimizers: list[torch.optim.Optimizer], settings: Fit, step: int)
     """Linear warm-up, then a cosine to a fiftieth."""
     cosine = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / settings.steps))
     factor = min(1.0, (step + 1) / settings.warmup) * cosine
-    for optimizer, peak in zip(optimizers, (settings.rate * settings.muon, settings.rate), strict=True):
+    for optimizer in optimizers:
+        scale = settings.muon if isinstance(optimizer, torch.optim.Muon) else 1.0
         for group in optimizer.param_groups:
-            group["lr"] = peak * factor
+            group["lr"] = settings.rate * scale * factor
 
 
 def _step(
     model: PreTrainedModel,
     weights: dict[str, nn.Parameter],
     optimizers: list[torch.optim.Optimizer],
-    batch: tuple[Tensor, Tensor],
+    batch: Batch,
     settings: Fit,
     step: int,
 ) -> float:
-    ids, labels = batch
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        if settings.noise:
-            embedded = _noisy(model.get_input_embeddings()(ids), settings.noise, seed=step)
-            logits = model(inputs_embeds=embedded, use_cache=False).logits
-        else:
-            logits = model(input_ids=ids, use_cache=False).logits
-    learnt = labels[:, 1:] != IGNORED
-    loss = functional.cross_entropy(logits[:, :-1][learnt].float(), labels[:, 1:][learnt])
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss = _loss(model, batch, settings, step)
+    loss.backward()
     nn.utils.clip_grad_norm_(weights.values(), 1.0)
     for optimizer in optimizers:
         optimizer.step()
         optimizer.zero_grad()
     return loss.item()
+
+
+def _loss(model: PreTrainedModel, batch: Batch, settings: Fit, step: int) -> Tensor:
+    """Cross-entropy over what is learnt; with twins, plus the gap that is left to them."""
+    ids, labels, twins = batch
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        if settings.noise:
+            embedded = _noisy(model.get_input_embeddings()(ids), settings.noise, seed=step)
+            output = model(inputs_embeds=embedded, use_cache=False)
+        else:
+            output = model(input_ids=ids, use_cache=False, output_hidden_states=twins is not None)
+    learnt = labels[:, 1:] != IGNORED
+    loss = functional.cross_entropy(output.logits[:, :-1][learnt].float(), labels[:, 1:][learnt])
+    if twins is not None:
+        embed = model.get_input_embeddings()
+        loss = loss + _gap(output.hidden_states[0], start=embed(ids), goal=embed(twins), real=ids != PAD_ID)
+    return loss
+
+
+def _gap(states: Tensor, *, start: Tensor, goal: Tensor, real: Tensor) -> Tensor:
+    """The share of the way from `start` to `goal` that is left: 1 where nothing was added, 0 at the goal."""
+    left = ((states - goal).float().square() * real[..., None]).sum()
+    return left / (start - goal).float().square().sum().clamp_min(1e-6)
 
 
 def _noisy(embedded: Tensor, noise: float, *, seed: int) -> Tensor:

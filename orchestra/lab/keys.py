@@ -1,6 +1,7 @@
 """Expressions over the keys of a private table: what bridges are trained on, and what they are tested with."""
 
 import random
+import re
 from collections.abc import Sequence
 from typing import Literal
 
@@ -14,6 +15,15 @@ def exercise(rng: random.Random, table: Table, keys: Sequence[str]) -> Example:
     """A training example: one to four operands, over half of them all keys, a quarter all digits."""
     kind: Kind = rng.choices(("keys", "mixed", "digits"), (0.55, 0.2, 0.25))[0]
     return _example(rng, table, keys, kind=kind, size=rng.randint(1, 4), working=rng.random() < 0.3)
+
+
+def in_digits(example: Example, table: Table) -> Example:
+    """The same example with the number of each key in the place of its closing bracket, as the anchor could read it."""
+
+    def number(match: re.Match[str]) -> str:
+        return f"<{match[1]}{table.values[match[1]]}"
+
+    return tuple((re.sub(r"<([a-z]+)>", number, text), learnt) for text, learnt in example)
 
 
 def question(rng: random.Random, table: Table, keys: Sequence[str], *, kind: Kind, working: bool) -> Example:

@@ -18,9 +18,10 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 from orchestra.api import load
 from orchestra.draw import svg
 from orchestra.lab import digits, keys, tokenizer
+from orchestra.lab.expressions import MAX_VALUE
 from orchestra.lab.fitting import Fit, fit
 from orchestra.lab.kv_results import measure, report
-from orchestra.lab.models import small_llama, write_number_embeddings
+from orchestra.lab.models import freeze_answers, small_llama, write_number_embeddings
 from orchestra.lab.table import Table, recite
 
 NAME = "kv-small"
@@ -38,7 +39,7 @@ class Recipe:
     anchor: Fit = field(default_factory=lambda: Fit(steps=4500, batch=384, rate=1e-3, noise=0.2, warmup=100))
     anchor_width: int = 128
     anchor_layers: int = 6
-    augment: Fit = field(default_factory=lambda: Fit(steps=2400, batch=256, rate=1e-3, weight_decay=0.02))
+    augment: Fit = field(default_factory=lambda: Fit(steps=2200, batch=256, rate=1e-3, weight_decay=0.02))
     augment_width: int = 128
     augment_layers: int = 3
     bridges: Fit = field(default_factory=lambda: Fit(steps=3000, batch=128, rate=1e-3))
@@ -106,6 +107,7 @@ def _train_augment(folder: Path, runs: Path, words: PreTrainedTokenizerFast, rec
     def train() -> LlamaForCausalLM:
         width = recipe.augment_width
         model = small_llama(words, width=width, layers=recipe.augment_layers, inner=4 * width, seed=1)
+        freeze_answers(model, words, count=min(width, MAX_VALUE + 1))
         fit(
             model,
             words,
@@ -136,6 +138,7 @@ def _train_bridges(bundle: Path, runs: Path, words: PreTrainedTokenizerFast, rec
             recipe.bridges,
             checkpoint=runs / "bridges.pt",
             title="bridges: kv",
+            twin=lambda example: keys.in_digits(example, recipe.table),
         )
     settings = recipe.bridges
     model.save_stack(

@@ -57,3 +57,25 @@ def write_number_embeddings(model: LlamaForCausalLM, tokenizer: PreTrainedTokeni
         going_in[token, : len(circles)] = size * circles
         coming_out[token] *= 0.1
         coming_out[token, : len(circles)] = size * circles
+
+
+@torch.no_grad()
+def freeze_answers(
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, *, count: int, size: float = 0.9
+) -> None:
+    """Give the answers 0 to `count` - 1 orthogonal directions of a fixed length; neither these nor the last norm learn.
+
+    With a head that grows, a model knows its answers long before its states hold nothing else: what is left of the key
+    in them is noise to whoever reads them through a linear map. A short head can only be satisfied by states that
+    point at the answer (as in NormFace, section 3.2, arXiv 1704.06369).
+
+    Args:
+        size: length of each direction; times the root of the width, it is the largest logit there can be.
+    """
+    rows = model.lm_head.weight
+    generator = torch.Generator().manual_seed(0)
+    directions, _ = torch.linalg.qr(torch.randn(rows.shape[1], count, generator=generator))
+    tokens = [tokenizer.convert_tokens_to_ids(str(number)) for number in range(count)]
+    rows[tokens] = size * directions.T
+    model.lm_head.requires_grad_(False)
+    model.model.norm.requires_grad_(False)

@@ -7,9 +7,8 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from orchestra.lab import fitting
 from orchestra.lab.expressions import Example
-from orchestra.lab.fitting import IGNORED, Fit, batches, encode, fit
+from orchestra.lab.fitting import Fit, fit
 from orchestra.lab.models import small_llama
-from orchestra.lab.tokenizer import BEGIN_ID, END_ID, PAD_ID
 
 SETTINGS = Fit(steps=6, batch=3, rate=1e-3, warmup=2, noise=0.1, save_every=2)
 
@@ -21,26 +20,6 @@ def copying(rng: random.Random, _: int) -> Example:
 
 def model(words: PreTrainedTokenizerFast) -> LlamaForCausalLM:
     return small_llama(words, width=32, layers=1, inner=32, seed=0)
-
-
-def test_only_learnt_pieces_and_the_end_have_labels(words: PreTrainedTokenizerFast) -> None:
-    ids, labels = encode(words, [(("a+b=", False), ("12", True)), (("a", False), ("b", True))])
-    twelve, b = (words.convert_tokens_to_ids(token) for token in ("12", "b"))
-    assert labels.tolist() == [
-        [IGNORED, IGNORED, IGNORED, IGNORED, IGNORED, twelve, END_ID],
-        [IGNORED, IGNORED, b, END_ID, IGNORED, IGNORED, IGNORED],
-    ]
-    assert ids[:, 0].tolist() == [BEGIN_ID, BEGIN_ID]
-    assert ids[1, 4:].tolist() == [PAD_ID] * 3
-
-
-def test_a_stream_that_starts_later_goes_on_as_the_whole_one_does(words: PreTrainedTokenizerFast) -> None:
-    whole = batches(words, copying, size=2, seed=1, start=0)
-    later = batches(words, copying, size=2, seed=1, start=11)
-    for _ in range(11):
-        next(whole)
-    for _ in range(10):
-        assert torch.equal(next(whole)[0], next(later)[0])
 
 
 def test_training_that_was_cut_off_ends_with_the_same_weights(
@@ -84,3 +63,15 @@ def test_frozen_weights_stay(words: PreTrainedTokenizerFast, tmp_path: Path) -> 
     before = trained.lm_head.weight.clone()
     fit(trained, words, copying, SETTINGS, checkpoint=tmp_path / "a", title="")
     assert torch.equal(trained.lm_head.weight, before)
+
+
+def test_the_gap_to_a_twin_is_one_where_nothing_was_added_and_zero_at_the_goal() -> None:
+    start, goal = torch.zeros(1, 3, 2), torch.tensor([[[3.0, 4.0], [0.0, 0.0], [0.0, 0.0]]])
+    real = torch.tensor([[True, True, False]])
+    padded = start.clone()
+    padded[0, 2] = 7.0  # what was added at padding does not count
+
+    def gap(states: torch.Tensor) -> float:
+        return fitting._gap(states, start=start, goal=goal, real=real).item()
+
+    assert (gap(start), gap(goal), gap(goal / 2), gap(padded)) == (1.0, 0.0, 0.25, 1.0)

@@ -2,8 +2,11 @@ import random
 import re
 
 import pytest
+import torch
+from transformers import PreTrainedTokenizerFast
 
 from orchestra.lab import keys
+from orchestra.lab.batches import encode
 from orchestra.lab.measure import final, question_and_answer
 from orchestra.lab.table import Table
 
@@ -42,3 +45,13 @@ def test_a_mixed_question_has_both_keys_and_digits() -> None:
 def test_a_substitution_asks_for_one_key() -> None:
     asked, answer = question_and_answer(keys.substitution(random.Random(0), TABLE, TABLE.seen))
     assert str(TABLE.values[asked.strip("<>")]) == answer
+
+
+def test_in_digits_an_example_has_the_same_tokens_but_for_the_ends_of_keys(words: PreTrainedTokenizerFast) -> None:
+    for seed in range(50):
+        example = keys.exercise(random.Random(seed), TABLE, TABLE.seen)
+        batch, twin = encode(words, [example]), encode(words, [keys.in_digits(example, TABLE)])
+        assert torch.equal(batch.labels, twin.labels)
+        changed = batch.ids != twin.ids
+        assert set(words.convert_ids_to_tokens(batch.ids[changed])) <= {">"}
+        assert changed.sum() == (batch.ids == words.convert_tokens_to_ids(">")).sum()

@@ -2,7 +2,7 @@ import torch
 from torch.nn import functional
 from transformers import PreTrainedTokenizerFast
 
-from orchestra.lab.models import small_llama, write_number_embeddings
+from orchestra.lab.models import freeze_answers, small_llama, write_number_embeddings
 
 
 def test_adding_a_number_turns_every_embedding_by_the_same_angles(words: PreTrainedTokenizerFast) -> None:
@@ -20,3 +20,12 @@ def test_fresh_models_are_the_same_for_the_same_seed(words: PreTrainedTokenizerF
     first, again, other = (small_llama(words, width=32, layers=1, inner=32, seed=seed) for seed in (0, 0, 1))
     assert torch.equal(first.lm_head.weight, again.lm_head.weight)
     assert not torch.equal(first.lm_head.weight, other.lm_head.weight)
+
+
+def test_frozen_answers_are_orthogonal_and_do_not_learn(words: PreTrainedTokenizerFast) -> None:
+    model = small_llama(words, width=32, layers=1, inner=32, seed=0)
+    freeze_answers(model, words, count=11, size=2.0)
+    rows = model.lm_head.weight[[words.convert_tokens_to_ids(str(number)) for number in range(11)]]
+    torch.testing.assert_close(rows @ rows.T, 4 * torch.eye(11), atol=1e-5, rtol=0)
+    frozen = {name for name, weight in model.named_parameters() if not weight.requires_grad}
+    assert frozen == {"lm_head.weight", "model.norm.weight"}
