@@ -54,6 +54,12 @@ def test_an_arrow_leads_from_the_augments_layer_to_the_anchors() -> None:
     assert end == [x + 104 + 2, y + 12]
 
 
+def test_layers_stand_upon_each_other_from_the_embedding_upwards() -> None:
+    for group in drawn(document(kv={}, tetum={})).iter(f"{NAMESPACE}g"):
+        heights = [float(box.get("y", 0)) for box in group.iter(f"{NAMESPACE}rect")]
+        assert all(lower - upper > 24 for lower, upper in zip(heights, heights[1:], strict=False))
+
+
 def test_tips_at_one_layer_lie_apart() -> None:
     many = {name: {"bridges": {"pairs": [pair(0, 1), pair(1, 1)]}} for name in "abcdef"}
     models = dict.fromkeys(many, KV)
