@@ -62,14 +62,14 @@ def test_the_graph_in_a_card_is_one(name: str, augment: str) -> None:
 
 
 def test_nested_values_become_rows_with_dotted_names() -> None:
-    recipe = {"optimizer": {"name": "adamw", "betas": [0.9, 0.999]}, "bf16": True, "seed": None, "none": {}}
+    recipe = {"optimizer": {"name": "adamw", "betas": [0.9, 0.999], "at": {"step": 3}}, "bf16": True, "none": {}}
     told = card(config(recipe=recipe, scores={"kv|on": 0.912}), 5)
     rows = told.split("## Recipe")[1].splitlines()
     assert rows[4:9] == [
         "| optimizer.name | adamw |",
         "| optimizer.betas | \\[0.9, 0.999\\] |",
+        "| optimizer.at.step | 3 |",
         "| bf16 | true |",
-        "| seed | null |",
         "| none | {} |",
     ]
     assert "## Scores\n\n| | |\n|---|---|\n| kv\\|on | 0.912 |\n" in told

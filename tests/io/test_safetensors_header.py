@@ -126,7 +126,7 @@ MUTATION = st.tuples(st.integers(0, len(WHOLE) - 1), st.binary(max_size=4), st.i
 
 
 @given(mutations=st.lists(MUTATION, min_size=1, max_size=3))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100)
 def test_a_mutated_file_is_read_or_refused(tmp_path: Path, mutations: list[tuple[int, bytes, int]]) -> None:
     content = WHOLE
     for place, put, dropped in mutations:
@@ -134,11 +134,10 @@ def test_a_mutated_file_is_read_or_refused(tmp_path: Path, mutations: list[tuple
     held_to_safetensors(tmp_path / "w", content)
 
 
-def test_every_flipped_bit_of_a_header_is_read_or_refused(tmp_path: Path) -> None:
-    length = 8 + int.from_bytes(WHOLE[:8], "little")
-    for place in range(length):
-        for bit in range(0, 8, 3):
-            held_to_safetensors(tmp_path / "w", WHOLE[:place] + bytes([WHOLE[place] ^ 1 << bit]) + WHOLE[place + 1 :])
+def test_a_flipped_bit_in_any_byte_of_a_header_is_read_or_refused(tmp_path: Path) -> None:
+    for place in range(8 + int.from_bytes(WHOLE[:8], "little")):
+        flipped = WHOLE[place] ^ 1 << place % 8
+        held_to_safetensors(tmp_path / "w", WHOLE[:place] + bytes([flipped]) + WHOLE[place + 1 :])
 
 
 def held_to_safetensors(path: Path, content: bytes) -> None:
