@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 from xml.etree import ElementTree
 
@@ -57,7 +58,7 @@ def test_an_arrow_leads_from_the_augments_layer_to_the_anchors() -> None:
 def test_layers_stand_upon_each_other_from_the_embedding_upwards() -> None:
     for group in drawn(document(kv={}, tetum={})).iter(f"{NAMESPACE}g"):
         heights = [float(box.get("y", 0)) for box in group.iter(f"{NAMESPACE}rect")]
-        assert all(lower - upper > 24 for lower, upper in zip(heights, heights[1:], strict=False))
+        assert all(lower - upper > 24 for lower, upper in pairwise(heights))
 
 
 def test_tips_at_one_layer_lie_apart() -> None:
