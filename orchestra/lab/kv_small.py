@@ -32,6 +32,8 @@ class Recipe:
     """Everything that decides what comes out.
 
     Attributes:
+        polish: the augment's second stage, with a shorter head: the less its states hold but the answer, the better a
+            linear map reads them.
         questions: how many are asked per row of the results.
     """
 
@@ -40,9 +42,14 @@ class Recipe:
     anchor_width: int = 128
     anchor_layers: int = 6
     augment: Fit = field(default_factory=lambda: Fit(steps=2200, batch=256, rate=1e-3, weight_decay=0.02))
+    polish: Fit = field(
+        default_factory=lambda: Fit(steps=700, batch=256, rate=3e-4, weight_decay=0.02, warmup=50, seed=1)
+    )
     augment_width: int = 128
     augment_layers: int = 3
-    bridges: Fit = field(default_factory=lambda: Fit(steps=3000, batch=128, rate=1e-3))
+    bridges: Fit = field(
+        default_factory=lambda: Fit(steps=1500, batch=128, rate=3e-3, muon=0.0, weight_decay=0.01, warmup=50)
+    )
     questions: int = 1000
 
 
@@ -107,15 +114,16 @@ def _train_augment(folder: Path, runs: Path, words: PreTrainedTokenizerFast, rec
     def train() -> LlamaForCausalLM:
         width = recipe.augment_width
         model = small_llama(words, width=width, layers=recipe.augment_layers, inner=4 * width, seed=1)
-        freeze_answers(model, words, count=min(width, MAX_VALUE + 1))
-        fit(
-            model,
-            words,
-            lambda rng, _: recite(rng, recipe.table, everything),
-            recipe.augment,
-            checkpoint=runs / "augment.pt",
-            title="augment: kv",
-        )
+        for stage, settings, size in (("learn", recipe.augment, 0.9), ("polish", recipe.polish, 0.6)):
+            freeze_answers(model, words, count=min(width, MAX_VALUE + 1), size=size)
+            fit(
+                model,
+                words,
+                lambda rng, _: recite(rng, recipe.table, everything),
+                settings,
+                checkpoint=runs / f"augment-{stage}.pt",
+                title=f"augment: kv, {stage}",
+            )
         return model
 
     _once(folder, runs / "augment.time", words, train)

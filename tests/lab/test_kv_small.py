@@ -16,6 +16,7 @@ RECIPE = kv_small.Recipe(
     anchor_width=32,
     anchor_layers=2,
     augment=TINY,
+    polish=TINY,
     augment_width=32,
     augment_layers=2,
     bridges=TINY,
