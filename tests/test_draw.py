@@ -61,6 +61,15 @@ def test_layers_stand_upon_each_other_from_the_embedding_upwards() -> None:
         assert all(lower - upper > 24 for lower, upper in pairwise(heights))
 
 
+def test_an_arrow_past_another_column_runs_between_its_layers() -> None:
+    picture = drawn(document(a={}, b={}, tetum={"bridges": {"pairs": [pair(6, 0), pair(0, 4)]}}), a=KV, b=KV)
+    boxes = [float(box.get("y", 0)) for box in picture.iter(f"{NAMESPACE}rect")]
+    far = [arrow.get("d") or "" for arrow in arrows(picture) if "tetum" in str(titles(arrow)[0])]
+    lanes = [float(height) for path in far for height in re.findall(r"([\d.]+)H", path)]
+    assert len(lanes) == 2
+    assert not any(top <= lane <= top + 24 for lane in lanes for top in boxes)
+
+
 def test_tips_at_one_layer_lie_apart() -> None:
     many = {name: {"bridges": {"pairs": [pair(0, 1), pair(1, 1)]}} for name in "abcdef"}
     models = dict.fromkeys(many, KV)
