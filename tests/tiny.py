@@ -1,11 +1,17 @@
 """Tiny random models of eight architectures, and compositions of them. Weights are large enough that outputs differ."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
+from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.modules.module import register_module_forward_hook
 from transformers import (
     AutoModelForCausalLM,
     BloomConfig,
@@ -17,6 +23,7 @@ from transformers import (
     MixtralConfig,
     PreTrainedConfig,
     PreTrainedModel,
+    PreTrainedTokenizerFast,
     Qwen3Config,
 )
 from transformers.models.bloom import modeling_bloom
@@ -169,10 +176,39 @@ def ring(index: int, *, fresh: bool = False) -> ComposedModel:
 def generate(composed: PreTrainedModel, ids: Tensor, **words: Any) -> Tensor:
     """Tokens as `composed` writes them on, greedily unless said otherwise."""
     any_model: Any = composed
-    written: Tensor = any_model.generate(ids, **{"do_sample": False, "max_new_tokens": 7, **words})
+    written: Tensor = any_model.generate(ids, **{"do_sample": False, "max_new_tokens": 5, **words})
     return written
+
+
+@contextmanager
+def watching() -> Iterator[Callable[[nn.Module], int]]:
+    """Count runs inside a block: how often the module that holds a weight of the given module was called, at most."""
+    calls: Counter[int] = Counter()
+
+    def note(module: nn.Module, _args: Any, _output: Any) -> None:
+        calls.update(id(weight) for weight in module._parameters.values() if weight is not None)
+
+    handle = register_module_forward_hook(note)
+    try:
+        yield lambda module: max(calls[id(weight)] for weight in module.parameters())
+    finally:
+        handle.remove()
 
 
 def tokens(rows: int = 2, length: int = LENGTH, *, seed: int = 0) -> Tensor:
     """Random token ids, none of them the padding token 0: ``(rows, length)``."""
     return torch.randint(1, VOCAB, (rows, length), generator=torch.Generator().manual_seed(seed))
+
+
+def words() -> PreTrainedTokenizerFast:
+    """A tokenizer of the models' 97 words: w1 is 1, and so on."""
+    vocabulary = {"?": 0, **{f"w{number}": number for number in range(1, VOCAB)}}
+    tokenizer = Tokenizer(WordLevel(vocabulary, unk_token="?"))
+    tokenizer.pre_tokenizer = Whitespace()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        unk_token="?",
+        pad_token="?",
+        padding_side="left",
+        model_input_names=["input_ids", "attention_mask"],
+    )

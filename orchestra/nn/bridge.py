@@ -66,7 +66,12 @@ class Bridge(nn.Module):
             linear.weight.copy_(weight)
             if linear.bias is not None:
                 linear.bias.fill_(LOCAL_BIAS)
-        if self.site.gate != "scalar":
+        for norm in (self.norm_hidden, self.norm_context):
+            if isinstance(norm, nn.RMSNorm):
+                norm.reset_parameters()
+        if self.site.gate == "scalar":
+            self.gate.zero_()
+        else:
             self.out.weight.zero_()
         if self.site.gate == "token":
             self.gate_map.weight.zero_()

@@ -21,7 +21,7 @@ class ComposedCache(DynamicCache):
         super().__init__(config=anchor)
         self.augments = dict(augments)
         self.bridges = {name: DynamicCache() for name in augments}
-        self.active: frozenset[str] | None = None
+        self.active: frozenset[str] = frozenset()
         self._owner = owner
         self._whole = True
         self._slots: dict[tuple[str, str], int] = {}
@@ -43,7 +43,7 @@ class ComposedCache(DynamicCache):
         if not self._whole:
             raise ComposeError("a forward failed while it filled this cache: start with a fresh cache.")
         if self.get_seq_length() > 0:
-            if self.active is not None and wanted != self.active:
+            if wanted != self.active:
                 raise ComposeError(
                     f"this cache was filled with {_names(self.active)} on, and now {_names(wanted)} "
                     "would be: start with a fresh cache."
@@ -81,7 +81,7 @@ class ComposedCache(DynamicCache):
     def reset(self) -> None:
         """Forget everything, the set of augments included."""
         super().reset()  # type: ignore[no-untyped-call]
-        self.active = None
+        self.active = frozenset()
         self._whole = True
         for part in self._parts():
             part.reset()
@@ -118,7 +118,7 @@ class ComposedCache(DynamicCache):
 
 
 def lower_layers(model: PreTrainedConfig, num_layers: int) -> DynamicCache:
-    """A cache for the lower layers of a model, those that run: a layer that was never filled cannot be cropped."""
+    """A cache for the layers of a model that run: transformers cannot crop one that was never filled."""
     cache = DynamicCache(config=model)
     del cache.layers[num_layers:]
     return cache

@@ -48,11 +48,13 @@ def contributions(model: "ComposedModel", text: str) -> Contributions:
     """Run a text through the model once, and collect what each bridge added.
 
     Raises:
-        ComposeError: the model has no tokenizer.
+        ComposeError: the model has no tokenizer, or the text no token.
     """
     if model.tokenizer is None:
         raise ComposeError("contributions need a tokenizer, and this model was composed without one.")
-    ids = model.tokenizer(text, return_tensors="pt")["input_ids"].to(model.device)
+    ids = torch.tensor([model.tokenizer(text)["input_ids"]], dtype=torch.long, device=model.device)
+    if ids.numel() == 0:
+        raise ComposeError("contributions need a text of one token or more.")
     with torch.no_grad():
         traces = model.traced(ids)
     return Contributions(

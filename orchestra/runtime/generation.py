@@ -12,7 +12,7 @@ class ComposedGenerationMixin(GenerationMixin):
     """`generate`, as transformers has it, for a model that brings its own cache."""
 
     def new_cache(self) -> ComposedCache:
-        """An empty cache, for the augments that are on."""
+        """An empty cache of the model."""
         raise NotImplementedError
 
     def _prepare_cache_for_generation(  # type: ignore[override]  # transformers says bool, and returns nothing

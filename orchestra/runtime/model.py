@@ -176,7 +176,7 @@ class ComposedModel(PreTrainedModel, ComposedGenerationMixin):
         input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
         position_ids: Tensor | None = None,
-        past_key_values: ComposedCache | None = None,
+        past_key_values: object = None,
         inputs_embeds: Tensor | None = None,
         labels: Tensor | None = None,
         use_cache: bool | None = None,
@@ -199,12 +199,15 @@ class ComposedModel(PreTrainedModel, ComposedGenerationMixin):
         """
         if input_ids is None or inputs_embeds is not None:
             raise ComposeError("a composed model reads input_ids; inputs_embeds say nothing to its augments.")
+        active = self._toggles.active
         recompute = self._recompute and self.training and torch.is_grad_enabled()
-        cache = self._cache(past_key_values, use_cache, rows=input_ids.shape[0], recompute=recompute)
+        cache = self._cache(past_key_values, use_cache, recompute=recompute)
+        if cache is not None:
+            cache.admit(active, owner=self._mark, rows=input_ids.shape[0])
         valid = full_mask(input_ids, attention_mask, cache.get_seq_length() if cache is not None else 0)
         check_positions(position_ids, valid)
         with nullcontext() if cache is None else cache.filling():
-            state = self._runner.read(input_ids, valid, active=self._toggles.active, cache=cache, recompute=recompute)
+            state = self._runner.read(input_ids, valid, active=active, cache=cache, recompute=recompute)
             output = self._runner.answer(
                 state,
                 input_ids,
@@ -214,16 +217,8 @@ class ComposedModel(PreTrainedModel, ComposedGenerationMixin):
                 output_attentions=output_attentions,
                 output_hidden_states=output_hidden_states,
             )
-        loss = None
-        if labels is not None:
-            loss = self.loss_function(
-                logits=output.logits,
-                labels=labels,
-                vocab_size=output.logits.shape[-1],
-                num_items_in_batch=num_items_in_batch,
-            )
         result = CausalLMOutputWithPast(
-            loss=loss,
+            loss=None if labels is None else self._loss(output.logits, labels, num_items_in_batch),
             logits=output.logits,
             past_key_values=cache,
             hidden_states=output.hidden_states,
@@ -231,28 +226,30 @@ class ComposedModel(PreTrainedModel, ComposedGenerationMixin):
         )
         return result if return_dict is not False else result.to_tuple()
 
-    def _cache(self, given: object, use_cache: bool | None, *, rows: int, recompute: bool) -> ComposedCache | None:
+    def _loss(self, logits: Tensor, labels: Tensor, num_items_in_batch: Tensor | int | None) -> Tensor:
+        loss: Tensor = self.loss_function(
+            logits=logits, labels=labels, vocab_size=logits.shape[-1], num_items_in_batch=num_items_in_batch
+        )
+        return loss
+
+    def _cache(self, given: object, use_cache: bool | None, *, recompute: bool) -> ComposedCache | None:
         if recompute and (given is not None or use_cache):
             raise ComposeError(
                 "gradient checkpointing runs without a cache: drop past_key_values and use_cache, or call "
                 "gradient_checkpointing_disable()."
             )
+        if given is not None:
+            return ours(given)
         if use_cache is None:
             use_cache = self.config.use_cache and not self.training
-        if given is None:
-            return self.new_cache() if use_cache else None
-        cache = ours(given)
-        cache.admit(self._toggles.active, owner=self._mark, rows=rows)
-        return cache
+        return self.new_cache() if use_cache else None
 
     def new_cache(self) -> ComposedCache:
-        """An empty cache, for the augments that are on."""
+        """An empty cache; which augments it is for is settled by the first forward that fills it."""
         augments = {
             cost.augment: lower_layers(self.augment(cost.augment).config, cost.layers_run) for cost in self.plan.costs
         }
-        cache = ComposedCache(self.anchor.config, augments, owner=self._mark)
-        cache.active = self._toggles.active
-        return cache
+        return ComposedCache(self.anchor.config, augments, owner=self._mark)
 
     # -- recomputing ---------------------------------------------------------------------------------------------
 

@@ -115,6 +115,14 @@ def test_a_fresh_bridge_adds_exactly_nothing_and_yet_can_learn(site: Site) -> No
 
 
 @every_kind
+def test_a_bridge_that_is_reset_is_fresh(site: Site) -> None:
+    bridge, fresh = loud(site), Bridge(site).double()
+    bridge.reset_parameters(0)
+    for name, weight in fresh.state_dict().items():
+        assert torch.equal(bridge.state_dict()[name], weight), name
+
+
+@every_kind
 def test_the_plan_counts_the_parameters_of_the_real_module(site: Site) -> None:
     assert num_params(site) == sum(weight.numel() for weight in Bridge(site).parameters())
 
@@ -142,6 +150,17 @@ def test_a_query_that_may_look_nowhere_gets_exact_zeros_and_finite_gradients(sit
     for tensor in (given.hidden, *bridge.parameters()):
         assert tensor.grad is not None
         assert tensor.grad.isfinite().all()
+
+
+@every_kind
+def test_nan_at_a_place_that_looks_nowhere_reaches_no_residual_and_no_gradient(site: Site) -> None:
+    bridge, given = loud(site), Inputs()
+    given.mask[0, 1] = False
+    given.hidden[0, 1] = float("nan")
+    residual = given.run(bridge)
+    assert residual.isfinite().all()
+    residual.square().sum().backward()
+    assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in bridge.parameters())
 
 
 def test_a_batch_in_which_no_query_may_look_trains_without_nan() -> None:

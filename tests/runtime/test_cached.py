@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from tests.tiny import ARCHITECTURES, LENGTH, compose, generate, model, ring, tokens
 
@@ -56,8 +57,13 @@ WAYS: dict[str, dict[str, Any]] = {
 }
 
 
-@rings
-@pytest.mark.parametrize("way", WAYS)
+# Each way on two of the eight graphs, greedy on all: between them every architecture meets every bookkeeping.
+MET = [("greedy", index) for index in range(8)] + [
+    (way, (index + step) % 8) for index, way in enumerate(WAYS) if way != "greedy" for step in (0, 4)
+]
+
+
+@pytest.mark.parametrize(("way", "index"), MET, ids=[f"{way}-{ARCHITECTURES[index]}" for way, index in MET])
 def test_generation_is_the_same_with_and_without_a_cache(index: int, way: str) -> None:
     composed = ring(index)
     written = []
@@ -65,7 +71,6 @@ def test_generation_is_the_same_with_and_without_a_cache(index: int, way: str) -
         torch.manual_seed(3)
         written.append(generate(composed, **ragged(), **WAYS[way], use_cache=use_cache))
     assert torch.equal(*written)
-    assert not torch.equal(written[0], generate(composed.anchor, **ragged(), **WAYS[way]))
 
 
 @rings
@@ -81,21 +86,21 @@ def repeating() -> Tensor:
 
 @rings
 def test_prompt_lookup_writes_the_same(index: int) -> None:
-    composed, words = ring(index), {"max_new_tokens": 13}
+    composed, words = ring(index), {"max_new_tokens": 9}
     plain = generate(composed, repeating(), use_cache=False, **words)
     assert torch.equal(generate(composed, repeating(), prompt_lookup_num_tokens=3, **words), plain)
 
 
 @rings
 def test_assisted_decoding_writes_the_same(index: int) -> None:
-    composed, words = ring(index), {"max_new_tokens": 13}
+    composed, words = ring(index), {"max_new_tokens": 9}
     plain = generate(composed, repeating(), use_cache=False, **words)
     assert torch.equal(generate(composed, repeating(), assistant_model=composed.anchor, **words), plain)
 
 
-@rings
+@pytest.mark.parametrize("index", [0, 2], ids=["llama", "gemma3"])
 def test_a_composed_model_assists_another(index: int) -> None:
-    composed, words = ring(index), {"max_new_tokens": 13}
+    composed, words = ring(index), {"max_new_tokens": 9}
     plain = generate(composed.anchor, repeating(), use_cache=False, **words)
     assert torch.equal(generate(composed.anchor, repeating(), assistant_model=composed, **words), plain)
 
@@ -103,7 +108,7 @@ def test_a_composed_model_assists_another(index: int) -> None:
 def test_an_assistant_that_is_right_is_believed() -> None:
     """The same composition assists itself: every guess is kept, so crops of nothing and long steps are tried too."""
     composed, twin = ring(2), ring(2)
-    words = {"max_new_tokens": 13}
+    words = {"max_new_tokens": 9}
     plain = generate(composed, repeating(), use_cache=False, **words)
     assert torch.equal(generate(composed, repeating(), assistant_model=twin, **words), plain)
 
@@ -113,7 +118,7 @@ def test_generation_goes_on_from_a_returned_cache(index: int) -> None:
     composed, prompt = ring(index), ragged()
     first: Any = generate(composed, **prompt, return_dict_in_generate=True)
     ids = torch.cat([first.sequences, tokens(3, 4, seed=9)], dim=1)
-    mask = torch.cat([prompt["attention_mask"], torch.ones(3, 11, dtype=torch.long)], dim=1)
+    mask = torch.cat([prompt["attention_mask"], torch.ones(3, 9, dtype=torch.long)], dim=1)
     cache = copy.deepcopy(first.past_key_values)
     anew = generate(composed, ids, attention_mask=mask)
     assert torch.equal(generate(composed, ids, attention_mask=mask, past_key_values=first.past_key_values), anew)
@@ -161,7 +166,7 @@ def test_bf16_strays_no_further_with_a_cache_than_the_anchor_does() -> None:
     dtype = torch.bfloat16
     composed = compose(model("llama", dtype=dtype), dtype, kv=model("gpt2", seed=1, dtype=dtype))
 
-    def strays(of: Any) -> float:
+    def strays(of: PreTrainedModel) -> float:
         ids = tokens(2, 23)
         whole = of(ids).logits
         cache = of(ids[:, :12]).past_key_values
