@@ -306,9 +306,9 @@ def test_ctrl_c_leaves_a_checkpoint_from_which_no_bit_differs(
 
 
 def test_killed_it_loses_only_the_steps_since_the_last_checkpoint(graph: Path, settings: Settings) -> None:
-    long: dict[str, Any] = {"steps": 151, "warmup": 11}
+    long: dict[str, Any] = {"steps": 97, "warmup": 11}
     options = (
-        f"train {graph} --data {settings().data} --output {settings().output} --steps 151 --warmup 11 --batch-size 4 "
+        f"train {graph} --data {settings().data} --output {settings().output} --steps 97 --warmup 11 --batch-size 4 "
         "--learning-rate 1e-2 --save-every 3 --log-every 1"
     )
     child = subprocess.Popen([sys.executable, "-m", "orchestra", *options.split()], env=environment())
