@@ -49,14 +49,15 @@ def _examples(model: ComposedModel, table: Table, seed: int) -> Grid:
     texts = [question_and_answer(example)[0] for example in asked]
     words = tokenizer.build()
     grid = Grid(title="Keys that no bridge was trained on", title_justify="left")
-    for column in ("asked", "in digits", "anchor alone", "augment alone", "composition", "right"):
-        grid.add_column(column)
+    for column in ("asked", "its numbers", "anchor alone", "augment alone", "composition", "right"):
+        grid.add_column(column, overflow="fold")
     with model.ablate("kv"):
         off = answers(model, words, texts)
     rows = zip(asked, texts, off, answers(model.augment("kv"), words, texts), answers(model, words, texts), strict=True)
     for example, text, anchor, augment, composed in rows:
         right = question_and_answer(example)[1]
-        grid.add_row(text, _in_digits(text, table), anchor, augment, composed, "yes" if composed == right else "no")
+        says = [said or "(nothing)" for said in (anchor, augment, composed)]
+        grid.add_row(text, _in_digits(text, table), *says, "yes" if composed == right else "no")
     return grid
 
 
