@@ -12,4 +12,6 @@ def check(graph: Annotated[Path, typer.Argument(help="A graph document.")]) -> N
     """List every problem of a graph, without loading a weight."""
     plan = paper.plan(graph)
     augments = ", ".join(node.name for node in plan.graph.augments)
-    typer.echo(f"{graph}: fine. {len(plan.graph.sites)} bridges join the anchor with {augments}.")
+    count = len(plan.graph.sites)
+    bridges = "1 bridge joins" if count == 1 else f"{count} bridges join"
+    typer.echo(f"{graph}: fine. {bridges} the anchor with {augments}.")

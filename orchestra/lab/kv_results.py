@@ -105,7 +105,7 @@ def report(results: dict[str, Any]) -> str:
     ]
     for row, ways in results["rows"].items():
         guess = max(way["guess"] for way in ways.values())
-        lines.append(f"| {row} | {_cell(ways.get('answer'))} | {_cell(ways.get('with working'))} | {guess:.1f} |")
+        lines.append(f"| {row} | {cell(ways.get('answer'))} | {cell(ways.get('with working'))} | {guess:.1f} |")
     probes = ", ".join(
         f"layer {layer}: {share:.1f}" for layer, share in enumerate(results["probe_percent_by_augment_layer"])
     )
@@ -121,7 +121,8 @@ def report(results: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _cell(record: dict[str, Any] | None) -> str:
+def cell(record: dict[str, Any] | None) -> str:
+    """A score as it stands in a table; empty where there is none."""
     if record is None:
         return ""
     low, high = record["interval"]

@@ -20,7 +20,7 @@ from orchestra.draw import svg
 from orchestra.lab import digits, keys, tokenizer
 from orchestra.lab.expressions import MAX_VALUE
 from orchestra.lab.fitting import Fit, fit
-from orchestra.lab.kv_results import measure, report
+from orchestra.lab.kv_results import cell, measure, report
 from orchestra.lab.models import freeze_answers, small_llama, write_number_embeddings
 from orchestra.lab.table import Table, recite
 
@@ -89,6 +89,7 @@ def reproduce(output: Path, recipe: Recipe | None = None) -> dict[str, Any]:
     model = load(graph)
     graph.with_suffix(".svg").write_text(svg(model.plan), encoding="utf-8")
     results = measure(model, words, recipe.table, questions=recipe.questions)
+    model.save_stack("kv", bundle, recipe=_card_recipe(recipe), scores=_card_scores(results))
     results["cpu_minutes"] = {path.stem: round(float(path.read_text()) / 60, 1) for path in sorted(runs.glob("*.time"))}
     folder = output / "benchmarks" / "results"
     folder.mkdir(parents=True, exist_ok=True)
@@ -148,20 +149,24 @@ def _train_bridges(bundle: Path, runs: Path, words: PreTrainedTokenizerFast, rec
             title="bridges: kv",
             twin=lambda example: keys.in_digits(example, recipe.table),
         )
-    settings = recipe.bridges
-    model.save_stack(
-        "kv",
-        bundle,
-        recipe={
-            "command": f"orchestra reproduce {NAME}",
-            "data": f"expressions over {len(recipe.table.seen):,} of {recipe.table.size:,} keys, a quarter digits only",
-            "steps": settings.steps,
-            "batch": settings.batch,
-            "rate": settings.rate,
-            "seed": settings.seed,
-        },
-        scores={"loss at the end of training": round(loss, 4)},
-    )
+    model.save_stack("kv", bundle, recipe=_card_recipe(recipe), scores={"loss at the end of training": round(loss, 4)})
+
+
+def _card_recipe(recipe: Recipe) -> dict[str, Any]:
+    """How the bridges were trained, for the bundle's card."""
+    seen, size = len(recipe.table.seen), recipe.table.size
+    names = ("steps", "batch", "rate", "muon", "weight_decay", "warmup", "seed")
+    return {
+        "command": f"orchestra reproduce {NAME}",
+        "data": f"expressions over {seen:,} of {size:,} keys, a quarter digits only",
+        **{name: getattr(recipe.bridges, name) for name in names},
+    }
+
+
+def _card_scores(results: dict[str, Any]) -> dict[str, str]:
+    """Exact match of the composition, for the bundle's card."""
+    rows = {row: ways for row, ways in results["rows"].items() if row.startswith("composition")}
+    return {f"{row} ({way})": cell(found) for row, ways in rows.items() for way, found in ways.items()}
 
 
 def _once(folder: Path, clock: Path, words: PreTrainedTokenizerFast, train: Callable[[], LlamaForCausalLM]) -> None:

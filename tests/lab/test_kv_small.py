@@ -35,6 +35,8 @@ def test_what_is_written_can_be_loaded_and_says_what_it_scores(reproduced: Path)
     model = orchestra.load(reproduced / "graphs/kv-small.json")
     assert str(model.plan) == "anchor embedding <- kv 1   (32 -> 32, 1 heads)"
     table = (reproduced / "benchmarks/results/kv-small.md").read_text()
+    card = (reproduced / "bridges/kv-small/kv/README.md").read_text()
+    assert "| composition: keys no bridge saw (with working) | " in card
     assert "| composition: keys no bridge saw |" in table
     assert (reproduced / "graphs/kv-small.svg").read_text().startswith("<svg")
 
