@@ -103,8 +103,8 @@ def test_another_alignment_version_is_refused(tmp_path: Path) -> None:
     with pytest.raises(GraphError) as error:
         again(tmp_path)
     assert str(error.value) == (
-        f"augments.kv.bridges ({tmp_path / 'kv'}) has alignment version 2; "
-        "this version of Orchestra aligns by version 1. Train the bundle again."
+        f"augments.kv.bridges ({tmp_path / 'kv'}) has alignment version 2; this version of Orchestra aligns by "
+        "version 1. Train the bundle again."
     )
 
 

@@ -33,6 +33,13 @@ def test_training_changes_no_byte_of_any_frozen_model(index: int) -> None:
     assert all(weight.grad is None for weight in (*composed.anchor.parameters(), *composed.augments.parameters()))
 
 
+def test_no_gradient_is_computed_in_an_augment_even_where_somebody_asks_for_one() -> None:
+    composed = ring(0).train()
+    composed.augment("near").requires_grad_(True)
+    composed(tokens(), labels=tokens()).loss.backward()
+    assert all(weight.grad is None for weight in composed.augment("near").parameters())
+
+
 @rings
 def test_frozen_models_stay_in_eval_mode(index: int) -> None:
     composed = ring(index)
