@@ -49,6 +49,6 @@ def test_a_command_of_the_paper_half_runs_without_torch_in_under_a_cpu_second(tm
     assert spent_s < 1.0
 
 
-def test_one_bridge_is_one(tmp_path: Path) -> None:
+def test_one_bridge_is_one(run: Run, tmp_path: Path) -> None:
     path = graph_file(tmp_path, kv={"bridges": {"pairs": [{"augment_layer": 1, "anchor_layer": "embedding"}]}})
     assert run("check", path).out == f"{path}: fine. 1 bridge joins the anchor with kv.\n"
