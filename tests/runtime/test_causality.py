@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.tiny import ARCHITECTURES, LENGTH, VOCAB, bridges, compose, model, ring, tokens
+from tests.tiny import ARCHITECTURES, LENGTH, VOCAB, bridges, compose, model, pair, ring, tokens
 
 rings = pytest.mark.parametrize("index", range(8), ids=ARCHITECTURES)
 
@@ -43,19 +43,19 @@ def test_no_gradient_reaches_a_prediction_from_what_comes_after_it(index: int) -
 
 
 def test_trained_on_noise_the_loss_does_not_fall_under_that_of_guessing() -> None:
-    """Fresh uniform tokens hold nothing to learn; only a look at the label brings the loss under ln(vocab).
+    """Fresh uniform tokens hold nothing to learn: only a look at the label brings the loss under that of guessing.
 
-    The tolerance, 0.05, is some five standard errors of the mean over the tokens of the last steps.
+    The texts are short, so that a bridge that could look would learn to within a few steps: without the causal mask
+    the last losses lie 0.9 under. The tolerance of 0.05 is some ten standard errors of the mean over 10,240 labels.
     """
-    torch.manual_seed(0)
     dtype = torch.float32
-    composed = compose(model("llama", dtype=dtype), dtype, fresh=True, kv=model("gpt2", seed=1, dtype=dtype)).train()
-    with torch.no_grad():
-        composed.anchor.lm_head.weight.mul_(0.05)  # starts from guessing: nothing is to be unlearnt first
+    at = {"bridges": {"pairs": [pair(0, 2), pair(1, 1)], "gate": "none"}}
+    anchor, kv = model("llama", dtype=dtype), model("gpt2", seed=1, dtype=dtype)
+    composed = compose(anchor, dtype, fresh=True, kv=(kv, at)).train()
     optimizer = torch.optim.Adam([weight for _, weight in composed.trainable()], lr=1e-2)
     losses = []
-    for step in range(60):
-        ids = tokens(16, 16, seed=step)
+    for step in range(80):
+        ids = tokens(256, 3, seed=step)
         loss = composed(ids, labels=ids).loss
         loss.backward()
         optimizer.step()
@@ -63,4 +63,4 @@ def test_trained_on_noise_the_loss_does_not_fall_under_that_of_guessing() -> Non
         losses.append(loss.item())
     guessing = math.log(VOCAB - 1)
     assert sum(losses[-20:]) / 20 > guessing - 0.05
-    assert abs(losses[0] - guessing) < 0.1
+    assert losses[0] > sum(losses[-20:]) / 20  # it does learn to guess
