@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 from uuid import uuid4
 
 import torch
@@ -21,12 +21,13 @@ from orchestra.runtime.cache import ComposedCache, lower_layers, ours
 from orchestra.runtime.config import ComposedConfig
 from orchestra.runtime.contributions import Contributions, contributions
 from orchestra.runtime.generation import ComposedGenerationMixin
+from orchestra.runtime.refused import Refused
 from orchestra.runtime.runner import Runner
 from orchestra.runtime.schedule import Trace
 from orchestra.runtime.toggles import Toggles
 
 
-class ComposedModel(PreTrainedModel, ComposedGenerationMixin):
+class ComposedModel(Refused, PreTrainedModel, ComposedGenerationMixin):  # type: ignore[misc]  # it returns nothing
     """One model made of a frozen anchor, frozen augments, and trained bridges.
 
     Use it as any causal language model of transformers: `generate`, `pipeline`, `Trainer`. The anchor and the augments
@@ -331,15 +332,6 @@ class ComposedModel(PreTrainedModel, ComposedGenerationMixin):
     ) -> None:
         """Save what is ours to save: the bridges. Anchor and augments stay where they came from."""
         self.save_bridges(save_directory)
-
-    @classmethod
-    def from_pretrained(cls, *args: Any, **kwargs: Any) -> NoReturn:
-        """Refused: a composition is declared by a graph."""
-        raise ComposeError("a composed model is loaded from its graph: orchestra.load('graph.json').")
-
-    def resize_token_embeddings(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Refused: the anchor is frozen, and the augments read the same ids."""
-        raise ComposeError("the models of a composition are frozen: resize their embeddings before composing them.")
 
     def __repr__(self) -> str:
         return f"ComposedModel(anchor={type(self.anchor).__name__}, active={list(self.active)})\n{self.plan}"

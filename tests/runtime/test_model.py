@@ -151,18 +151,6 @@ def test_a_model_says_what_it_is() -> None:
     ]
 
 
-def test_weights_are_loaded_by_the_graph_alone() -> None:
-    message = "a composed model is loaded from its graph: orchestra.load('graph.json')."
-    with pytest.raises(ComposeError, match=refusal(message)):
-        ComposedModel.from_pretrained("anywhere")
-
-
-def test_embeddings_are_not_resized() -> None:
-    message = "the models of a composition are frozen: resize their embeddings before composing them."
-    with pytest.raises(ComposeError, match=refusal(message)):
-        ring(0).resize_token_embeddings(101)
-
-
 def test_a_copy_runs_its_own_bridges_and_continues_no_cache_of_the_original() -> None:
     composed = ring(0)
     with torch.no_grad():
