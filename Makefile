@@ -37,12 +37,12 @@ format: $(READY)
 PAPER_HALF := orchestra/errors.py,orchestra/problems.py,orchestra/spec.py,orchestra/graph.py,orchestra/plan.py
 PAPER_HALF := $(PAPER_HALF),orchestra/draw.py,orchestra/paper.py
 
-# Branches: all of the paper half, 90% of the whole.
+# Branches: all of the paper half, of nn and of runtime, 90% of the whole.
 cov: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/pytest --cov --cov-report=
 	$(BIN)/coverage report
 	$(BIN)/coverage report --fail-under=100 \
-		--include='$(PAPER_HALF)'
+		--include='$(PAPER_HALF),orchestra/nn/*,orchestra/runtime/*'
 
 demo: $(READY)
 	$(BIN)/orchestra demo
