@@ -42,8 +42,8 @@ def small_llama(
 def write_number_embeddings(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, *, size: float = 0.15) -> None:
     """Start the tokens 0 to 999 as Fourier number embeddings, going in and coming out.
 
-    A number is a point on circles of several periods, so that adding is turning. Without it, learning to add takes
-    these small models more than ten times as long. Training may change every one of them.
+    A number is a point on circles of several periods, so that adding is turning. What that is worth was tried:
+    docs/notes/kv-small.md. Training may change every one of them.
 
     Source: FoNE, section 3 (arXiv 2502.09741); the periods beyond powers of ten are ours.
     """
