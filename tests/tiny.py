@@ -1,4 +1,4 @@
-"""Tiny random models of eight architectures, and compositions of them. Weights are large enough that outputs differ."""
+"""Tiny random models, and compositions of them. Weights are large enough that outputs differ."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -12,27 +12,15 @@ from tokenizers.pre_tokenizers import Whitespace
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.module import register_module_forward_hook
-from transformers import (
-    AutoModelForCausalLM,
-    BloomConfig,
-    FalconConfig,
-    Gemma3TextConfig,
-    GPT2Config,
-    GPTNeoXConfig,
-    LlamaConfig,
-    MixtralConfig,
-    PreTrainedConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerFast,
-    Qwen3Config,
-)
+from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 from transformers.models.bloom import modeling_bloom
 
 import orchestra
 from orchestra import ComposedModel
 from orchestra.nn.bridge import Bridge
+from tests.configs import VOCAB as VOCAB
+from tests.configs import config as config
 
-VOCAB = 97
 LENGTH = 11
 ARCHITECTURES = ("llama", "qwen3", "gemma3", "gpt2", "gpt_neox", "mixtral", "bloom", "falcon")
 
@@ -48,51 +36,6 @@ class _Float64Softmax:
 
 
 vars(modeling_bloom)["F"] = _Float64Softmax()
-
-
-def config(architecture: str) -> PreTrainedConfig:
-    """The config of a tiny model; no two of one width."""
-    ends: dict[str, Any] = {"vocab_size": VOCAB, "bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
-    decoder: dict[str, Any] = {**ends, "intermediate_size": 29, "max_position_embeddings": 64}
-    match architecture:
-        case "llama":
-            return LlamaConfig(
-                **decoder, hidden_size=28, num_hidden_layers=3, num_attention_heads=2, num_key_value_heads=1
-            )
-        case "qwen3":
-            return Qwen3Config(
-                **decoder, hidden_size=20, num_hidden_layers=5, num_attention_heads=2, num_key_value_heads=1, head_dim=6
-            )
-        case "gemma3":
-            return Gemma3TextConfig(
-                **decoder,
-                hidden_size=24,
-                num_hidden_layers=3,
-                num_attention_heads=3,
-                num_key_value_heads=1,
-                head_dim=8,
-                query_pre_attn_scalar=8,
-                sliding_window=5,  # shorter than the tests' texts
-                layer_types=["sliding_attention", "full_attention", "sliding_attention"],
-            )
-        case "gpt2":
-            return GPT2Config(**ends, n_embd=36, n_layer=4, n_head=3, n_positions=64)
-        case "gpt_neox":
-            return GPTNeoXConfig(**decoder, hidden_size=32, num_hidden_layers=2, num_attention_heads=4)
-        case "mixtral":
-            return MixtralConfig(
-                **decoder,
-                hidden_size=40,
-                num_hidden_layers=2,
-                num_attention_heads=4,
-                num_key_value_heads=2,
-                num_local_experts=3,
-            )
-        case "bloom":
-            return BloomConfig(**ends, hidden_size=42, n_layer=3, n_head=3)
-        case "falcon":
-            return FalconConfig(**ends, hidden_size=48, num_hidden_layers=4, num_attention_heads=4)
-    raise KeyError(architecture)
 
 
 def model(architecture: str, *, seed: int = 0, dtype: torch.dtype = torch.float64) -> PreTrainedModel:
