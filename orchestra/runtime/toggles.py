@@ -1,18 +1,23 @@
 """Switching augments off and on: lasting, and for the length of a block."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 from orchestra.errors import ComposeError
+
+Block = tuple["Toggles", Mapping[str, bool]]
+"""What one block switches, of which model."""
 
 
 class Toggles:
     """Which augments of a composed model are on.
 
-    A block (`ablate`, `only`) restores on leaving what it found on entering, also after an exception.
+    Lasting switches are the model's own. A block (`ablate`, `only`) belongs to the context that entered it, as a thread
+    or a task of asyncio: it outweighs lasting switches there, and changes nothing elsewhere.
     """
 
-    def __init__(self, enabled: dict[str, bool]) -> None:
+    def __init__(self, enabled: Mapping[str, bool]) -> None:
         self._enabled = dict(enabled)
 
     @property
@@ -23,7 +28,11 @@ class Toggles:
     @property
     def active(self) -> frozenset[str]:
         """The augments that are on."""
-        return frozenset(name for name, on in self._enabled.items() if on)
+        enabled = self._enabled.copy()  # at once: another thread may be switching
+        for toggles, switched in _blocks.get():
+            if toggles is self:
+                enabled.update(switched)
+        return frozenset(name for name, on in enabled.items() if on)
 
     def switch(self, names: Iterable[str], *, on: bool) -> None:
         """Switch augments on or off until further notice.
@@ -36,24 +45,15 @@ class Toggles:
     @contextmanager
     def without(self, names: Iterable[str]) -> Iterator[None]:
         """Switch augments off inside a block."""
-        off = self._known(names)
-        found = dict(self._enabled)
-        self._enabled.update(dict.fromkeys(off, False))
-        try:
+        with _inside((self, dict.fromkeys(self._known(names), False))):
             yield
-        finally:
-            self._enabled.update(found)
 
     @contextmanager
     def only(self, names: Iterable[str]) -> Iterator[None]:
         """Switch these augments on and all others off inside a block."""
         on = self._known(names)
-        found = dict(self._enabled)
-        self._enabled.update({name: name in on for name in self._enabled})
-        try:
+        with _inside((self, {name: name in on for name in self._enabled})):
             yield
-        finally:
-            self._enabled.update(found)
 
     def known(self, name: str) -> str:
         """The name itself.
@@ -70,3 +70,17 @@ class Toggles:
         if unknown:
             raise ComposeError(f"no augment is called {unknown[0]!r}; this model has {', '.join(self.names)}.")
         return wanted
+
+
+# One variable for all models: a context keeps every variable that was ever set in it.
+_blocks: ContextVar[tuple[Block, ...]] = ContextVar("orchestra_blocks", default=())
+
+
+@contextmanager
+def _inside(block: Block) -> Iterator[None]:
+    """Have a block act in the current context; blocks may end in any order."""
+    _blocks.set((*_blocks.get(), block))
+    try:
+        yield
+    finally:
+        _blocks.set(tuple(other for other in _blocks.get() if other is not block))
