@@ -7,14 +7,16 @@ from typing import Annotated
 
 import typer
 
-from orchestra.lab import kv_small
-from orchestra.lab.kv_results import report
+from orchestra.lab import reproduce as lab
+from orchestra.lab.recipe import recipes
+from orchestra.lab.results import report
 
 
 class Demo(StrEnum):
     """What can be reproduced."""
 
-    KV_SMALL = kv_small.NAME
+    KV_SMALL = "kv-small"
+    TRIO = "trio"
 
 
 def reproduce(
@@ -25,5 +27,5 @@ def reproduce(
     json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
     """Train a shipped demo again, from nothing; interrupted, it goes on from its last checkpoint."""
-    results = kv_small.reproduce(output)
+    results = lab.reproduce(output, recipes()[name])
     typer.echo(jsons.dumps(results, indent=2) if json else report(results))

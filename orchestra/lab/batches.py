@@ -1,8 +1,8 @@
 """From examples to tensors: an endless stream of batches that is the same on every run."""
 
 import random
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,11 +11,8 @@ from transformers import PreTrainedTokenizerFast
 from orchestra.lab.expressions import Example
 from orchestra.lab.tokenizer import BEGIN_ID, END_ID, PAD_ID
 
-Draw = Callable[[random.Random, int], Example]
-"""Draws an example for a step: early steps may be easier."""
-
-Twin = Callable[[Example], Example]
-"""The same example with other words in it, token for token."""
+Draw = Callable[[random.Random, int], tuple[tuple[Any, ...], ...]]
+"""Draws a row for a step, in pieces that begin with their text; early steps may be easier."""
 
 IGNORED = -100
 _POOL = 8  # batches that are drawn together and sorted by length, so that a batch holds little padding
@@ -34,7 +31,11 @@ class Batch(NamedTuple):
     twins: Tensor | None = None
 
 
-def encode(tokenizer: PreTrainedTokenizerFast, examples: list[Example]) -> Batch:
+Encode = Callable[[Sequence[Any]], Batch]
+"""Makes tensors of rows."""
+
+
+def encode(tokenizer: PreTrainedTokenizerFast, examples: Sequence[Example]) -> Batch:
     """Token ids and labels; only learnt pieces and the end have labels."""
     rows = []
     for example in examples:
@@ -51,9 +52,7 @@ def encode(tokenizer: PreTrainedTokenizerFast, examples: list[Example]) -> Batch
     )
 
 
-def batches(
-    tokenizer: PreTrainedTokenizerFast, example: Draw, *, size: int, seed: int, start: int, twin: Twin | None = None
-) -> Iterator[Batch]:
+def batches(example: Draw, encode: Encode, *, size: int, seed: int, start: int) -> Iterator[Batch]:
     """Batches without end, from batch `start` on; the n-th batch is the same on every run."""
     pool, skip = start // _POOL, start % _POOL
     while True:
@@ -62,11 +61,9 @@ def batches(
         order = list(range(_POOL))
         rng.shuffle(order)
         for index in order[skip:]:
-            rows = drawn[index * size : (index + 1) * size]
-            batch = encode(tokenizer, rows)
-            yield batch if twin is None else batch._replace(twins=encode(tokenizer, list(map(twin, rows))).ids)
+            yield encode(drawn[index * size : (index + 1) * size])
         pool, skip = pool + 1, 0
 
 
-def _length(example: Example) -> int:
-    return sum(len(text) for text, _ in example)
+def _length(row: tuple[tuple[Any, ...], ...]) -> int:
+    return sum(len(piece[0]) for piece in row)

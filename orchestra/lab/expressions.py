@@ -5,7 +5,6 @@ expression in plain digits and then one operation at a time: `12+45-7=57-7=50`.
 """
 
 import random
-import string
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -13,7 +12,6 @@ Example = tuple[tuple[str, bool], ...]
 """Pieces of text, and whether each is learnt (True) or only read (False)."""
 
 MAX_VALUE = 99
-_JUNK = string.ascii_lowercase * 2 + string.ascii_uppercase + "<>()[]\"'_.,# "
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +60,3 @@ def ask(question: str, expression: Expression, *, working: bool) -> Example:
     if working:
         return ((f"{question}:", False), (expression.working, True))
     return ((f"{question}=", False), (str(expression.value), True))
-
-
-def surrounded(rng: random.Random, number: int) -> str:
-    """A number among letters and brackets: the last number of an operand is the one that counts."""
-    if rng.random() < 0.35:
-        before = "<" + "".join(rng.choices(string.ascii_lowercase, k=rng.randint(1, 6)))
-    else:
-        before = "".join(rng.choices(_JUNK, k=rng.randint(0, 7)))
-        if rng.random() < 0.25:
-            before += str(rng.randint(0, MAX_VALUE)) + "".join(rng.choices(_JUNK, k=rng.randint(1, 3)))
-    after = "" if rng.random() < 0.6 else "".join(rng.choices(_JUNK, k=rng.randint(1, 2)))
-    return f"{before}{number}{after}"

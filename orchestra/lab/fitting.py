@@ -12,9 +12,9 @@ import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers import PreTrainedModel
 
-from orchestra.lab.batches import IGNORED, Batch, Draw, Twin, batches
+from orchestra.lab.batches import IGNORED, Batch, Draw, Encode, batches
 from orchestra.lab.tokenizer import PAD_ID
 
 
@@ -42,19 +42,18 @@ class Fit:
 
 def fit(
     model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerFast,
     example: Draw,
+    encode: Encode,
     settings: Fit,
     *,
     checkpoint: Path,
     title: str,
-    twin: Twin | None = None,
 ) -> float:
     """Train a model in place, going on from `checkpoint` where there is one.
 
     Args:
-        twin: what the anchor alone would have to read instead of an example. The input of the first layer is then
-            pulled towards what it is for the twin.
+        encode: makes batches of what `example` draws. In a batch with twins (what the anchor alone would have to read
+            instead), the input of the first layer is pulled towards what it is for the twin.
 
     Returns:
         The loss, averaged over the last steps.
@@ -63,7 +62,7 @@ def fit(
     weights = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
     optimizers = _optimizers(model, weights, settings)
     step, loss = _resume(checkpoint, weights, optimizers)
-    stream = batches(tokenizer, example, size=settings.batch, seed=settings.seed, start=step, twin=twin)
+    stream = batches(example, encode, size=settings.batch, seed=settings.seed, start=step)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
     model.train()
     with Progress(*columns, TimeRemainingColumn(), TextColumn("loss {task.fields[loss]:.3f}")) as progress:

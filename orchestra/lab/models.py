@@ -1,6 +1,7 @@
 """The demo's small Llamas, fresh."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -60,22 +61,21 @@ def write_number_embeddings(model: LlamaForCausalLM, tokenizer: PreTrainedTokeni
 
 
 @torch.no_grad()
-def freeze_answers(
-    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, *, count: int, size: float = 0.9
-) -> None:
-    """Give the answers 0 to `count` - 1 orthogonal directions of a fixed length; neither these nor the last norm learn.
+def freeze_answers(model: LlamaForCausalLM, answers: Sequence[int], *, size: float = 0.9) -> None:
+    """Give answers orthogonal directions of a fixed length; neither these nor the last norm learn.
 
     With a head that grows, a model knows its answers long before its states hold nothing else: what is left of the key
     in them is noise to whoever reads them through a linear map. A short head can only be satisfied by states that
     point at the answer (as in NormFace, section 3.2, arXiv 1704.06369).
 
     Args:
+        answers: token ids; more than the model is wide cannot be orthogonal, and only so many are taken.
         size: length of each direction; times the root of the width, it is the largest logit there can be.
     """
     rows = model.lm_head.weight
+    tokens = list(answers[: rows.shape[1]])
     generator = torch.Generator().manual_seed(0)
-    directions, _ = torch.linalg.qr(torch.randn(rows.shape[1], count, generator=generator))
-    tokens = [tokenizer.convert_tokens_to_ids(str(number)) for number in range(count)]
+    directions, _ = torch.linalg.qr(torch.randn(rows.shape[1], len(tokens), generator=generator))
     rows[tokens] = size * directions.T
     model.lm_head.requires_grad_(False)
     model.model.norm.requires_grad_(False)

@@ -36,6 +36,39 @@ def linear_probe(
 
 
 @torch.no_grad()
+def explained(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    *,
+    fit: tuple[Sequence[str], Sequence[int]],
+    test: tuple[Sequence[str], Sequence[int]],
+    goals: Tensor,
+) -> list[float]:
+    """How well a linear map carries the state after a text's last token to the goal of its class, layer by layer.
+
+    This bounds what one bridge can bring, which is linear in what stands at a place; a class that a probe can tell may
+    be out of its reach.
+
+    Args:
+        fit, test: texts and the class of each.
+        goals: ``(classes, d_goal)``.
+
+    Returns:
+        For each layer, the share of the variance of the test texts' goals that a ridge regression explains.
+    """
+    seen, unseen = last_states(model, tokenizer, fit[0]), last_states(model, tokenizer, test[0])
+    middle = goals[list(fit[1])].float().mean(0)
+    wanted, held_out = (goals[list(classes)].float() - middle for _, classes in (fit, test))
+    shares = []
+    for inputs, fresh in zip(seen, unseen, strict=True):
+        inputs, fresh = (functional.pad(states, (0, 1), value=1.0) for states in (inputs, fresh))
+        gram = inputs.T @ inputs + 1e-2 * len(inputs) / inputs.shape[1] * torch.eye(inputs.shape[1])
+        linear = torch.linalg.solve(gram, inputs.T @ wanted)
+        shares.append(1 - ((fresh @ linear - held_out).square().sum() / held_out.square().sum()).item())
+    return shares
+
+
+@torch.no_grad()
 def last_states(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> list[Tensor]:
     """RMS-normalised states after each text's last token, a tensor ``(texts, d_model)`` per layer."""
     chunks = []

@@ -1,10 +1,9 @@
 import random
-import re
 
 import hypothesis.strategies as st
 from hypothesis import given
 
-from orchestra.lab.expressions import Expression, ask, draw, surrounded
+from orchestra.lab.expressions import Expression, ask, draw
 
 EXPRESSIONS = st.integers(0, 2**32).map(lambda seed: draw(random.Random(seed), sizes=(1, 2, 3, 4)))
 
@@ -37,10 +36,3 @@ def test_an_expression_is_asked_with_and_without_working() -> None:
 
 def test_operands_can_be_written_with_spaces_around_the_signs() -> None:
     assert Expression((1, 2), ("-",)).joined(["<a>", "<b>"], spaced=True) == "<a> - <b>"
-
-
-@given(seed=st.integers(0, 2**32), number=st.integers(0, 99))
-def test_the_number_that_counts_is_the_last_of_its_surroundings(seed: int, number: int) -> None:
-    text = surrounded(random.Random(seed), number)
-    assert re.findall(r"\d+", text)[-1] == str(number)
-    assert not set(text) & set("+-=:")

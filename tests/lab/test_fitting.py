@@ -1,4 +1,5 @@
 import random
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -6,6 +7,7 @@ import torch
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from orchestra.lab import fitting
+from orchestra.lab.batches import encode
 from orchestra.lab.expressions import Example
 from orchestra.lab.fitting import Fit, fit
 from orchestra.lab.models import small_llama
@@ -26,7 +28,7 @@ def test_training_that_was_cut_off_ends_with_the_same_weights(
     words: PreTrainedTokenizerFast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, cut, resumed = model(words), model(words), model(words)
-    fit(whole, words, copying, SETTINGS, checkpoint=tmp_path / "whole.pt", title="")
+    fit(whole, copying, partial(encode, words), SETTINGS, checkpoint=tmp_path / "whole.pt", title="")
     step = fitting._step
 
     def stopping(*args: object) -> float:
@@ -36,9 +38,9 @@ def test_training_that_was_cut_off_ends_with_the_same_weights(
 
     monkeypatch.setattr(fitting, "_step", stopping)
     with pytest.raises(KeyboardInterrupt):
-        fit(cut, words, copying, SETTINGS, checkpoint=tmp_path / "cut.pt", title="")
+        fit(cut, copying, partial(encode, words), SETTINGS, checkpoint=tmp_path / "cut.pt", title="")
     monkeypatch.undo()
-    fit(resumed, words, copying, SETTINGS, checkpoint=tmp_path / "cut.pt", title="")
+    fit(resumed, copying, partial(encode, words), SETTINGS, checkpoint=tmp_path / "cut.pt", title="")
     assert not torch.equal(cut.lm_head.weight, whole.lm_head.weight)
     for name, weight in whole.state_dict().items():
         assert torch.equal(resumed.state_dict()[name], weight), name
@@ -48,8 +50,8 @@ def test_training_lowers_the_loss(words: PreTrainedTokenizerFast, tmp_path: Path
     settings = Fit(steps=80, batch=16, rate=3e-3, warmup=5)
     loss = fit(
         model(words),
-        words,
         lambda rng, step: (("5=", False), ("5", True)),
+        partial(encode, words),
         settings,
         checkpoint=tmp_path / "a",
         title="",
@@ -61,7 +63,7 @@ def test_frozen_weights_stay(words: PreTrainedTokenizerFast, tmp_path: Path) -> 
     trained = model(words)
     trained.lm_head.weight.requires_grad_(False)
     before = trained.lm_head.weight.clone()
-    fit(trained, words, copying, SETTINGS, checkpoint=tmp_path / "a", title="")
+    fit(trained, copying, partial(encode, words), SETTINGS, checkpoint=tmp_path / "a", title="")
     assert torch.equal(trained.lm_head.weight, before)
 
 

@@ -24,8 +24,17 @@ def test_fresh_models_are_the_same_for_the_same_seed(words: PreTrainedTokenizerF
 
 def test_frozen_answers_are_orthogonal_and_do_not_learn(words: PreTrainedTokenizerFast) -> None:
     model = small_llama(words, width=32, layers=1, inner=32, seed=0)
-    freeze_answers(model, words, count=11, size=2.0)
-    rows = model.lm_head.weight[[words.convert_tokens_to_ids(str(number)) for number in range(11)]]
+    tokens = [words.convert_tokens_to_ids(str(number)) for number in range(11)]
+    freeze_answers(model, tokens, size=2.0)
+    rows = model.lm_head.weight[tokens]
     torch.testing.assert_close(rows @ rows.T, 4 * torch.eye(11), atol=1e-5, rtol=0)
     frozen = {name for name, weight in model.named_parameters() if not weight.requires_grad}
     assert frozen == {"lm_head.weight", "model.norm.weight"}
+
+
+def test_only_as_many_answers_are_frozen_as_can_be_orthogonal(words: PreTrainedTokenizerFast) -> None:
+    model = small_llama(words, width=32, layers=1, inner=32, seed=0)
+    before = model.lm_head.weight.clone()
+    freeze_answers(model, list(range(40)))
+    changed = (model.lm_head.weight != before).any(1).nonzero().flatten().tolist()
+    assert changed == list(range(32))

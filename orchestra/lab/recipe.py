@@ -1,0 +1,183 @@
+"""What a demo is made of: an anchor, and specialists of which each is trained and joined alone."""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from transformers import PreTrainedTokenizerFast
+
+from orchestra.lab import digits, keys, python, recital, tetum
+from orchestra.lab.batches import Batch, Draw, encode
+from orchestra.lab.domain import Domain
+from orchestra.lab.expressions import MAX_VALUE
+from orchestra.lab.fitting import Fit
+from orchestra.lab.table import Table, recite
+from orchestra.lab.tokenizer import END
+
+_NUMBERS = tuple(str(number) for number in range(MAX_VALUE + 1))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """A stretch of training.
+
+    Attributes:
+        lesson: draws what is learnt.
+        answers: how long the fixed directions of a specialist's answers are (`models.freeze_answers`).
+    """
+
+    lesson: Draw
+    fit: Fit
+    answers: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """A small Llama and its lessons.
+
+    Attributes:
+        inner: width of the feed-forward layers, in widths of the model.
+    """
+
+    name: str
+    layers: int
+    inner: int
+    seed: int
+    stages: dict[str, Stage]
+    width: int = 128
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Specialist:
+    """An augment, and how its stack is trained.
+
+    Attributes:
+        answers: tokens that it answers with.
+        bundle: where the stack is kept, below `bridges/`.
+        atoms: says how many atoms there are and how many of them bridges may see.
+    """
+
+    domain: Domain
+    model: Model
+    encode: Callable[[PreTrainedTokenizerFast, Sequence[Any]], Batch]
+    answers: tuple[str, ...]
+    bridges: Fit
+    bundle: str
+    atoms: str
+
+    @property
+    def name(self) -> str:
+        """The augment's name in the graph."""
+        return self.domain.name
+
+    @property
+    def stack(self) -> dict[str, Any]:
+        """One bridge, from where the value stands (after the last layer) to where all layers are left to compute."""
+        return {"gate": "token", "pairs": [{"augment_layer": self.model.layers - 1, "anchor_layer": "embedding"}]}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """Everything that decides what comes out.
+
+    Attributes:
+        questions: how many are asked per cell of the results.
+        gates: how the gates alone are trained on mixed expressions, to see what that adds.
+    """
+
+    name: str
+    description: str
+    anchor: Model
+    specialists: tuple[Specialist, ...]
+    questions: int = 1000
+    gates: Fit = field(default_factory=lambda: Fit(steps=100, batch=100, rate=3e-3, muon=0.0, weight_decay=0.0))
+
+
+def anchor() -> Model:
+    """`digits`: first arithmetic, then arithmetic among words and code."""
+    learn = Fit(steps=4500, batch=384, rate=1e-3, noise=0.2, warmup=100)
+    read = Fit(steps=1600, batch=256, rate=5e-4, noise=0.3, warmup=50, seed=2)
+    stages = {"learn": Stage(lesson=digits.lesson, fit=learn), "read": Stage(lesson=digits.reading, fit=read)}
+    return Model(name="digits", layers=6, inner=3, seed=0, stages=stages)
+
+
+def kv(table: Table | None = None) -> Specialist:
+    """The private table."""
+    table = table or Table()
+    everything = tuple(table.values)
+    model = Model(
+        name="kv",
+        layers=3,
+        inner=4,
+        seed=1,
+        stages=_stages(lambda rng, _: recite(rng, table, everything), steps=(2200, 700), batch=256),
+    )
+    return Specialist(
+        domain=keys.domain(table),
+        model=model,
+        encode=encode,
+        answers=_NUMBERS,
+        bridges=_BRIDGES,
+        bundle="kv-small/kv",
+        atoms=f"{table.size:,} keys of 2 to 6 letters; bridges may see {len(table.seen):,} of them",
+    )
+
+
+def tetum_words() -> Specialist:
+    """Number words of Tetum."""
+    return _speaking(tetum.DOMAIN, layers=3, seed=2, steps=(1000, 400), batch=96, atoms=tetum.ATOMS)
+
+
+def python_atoms() -> Specialist:
+    """What Python atoms are worth."""
+    return _speaking(python.DOMAIN, layers=4, seed=3, steps=(2200, 700), batch=128, atoms=python.ATOMS)
+
+
+def recipes() -> dict[str, Recipe]:
+    """All demos by name."""
+    small = Recipe(
+        name="kv-small",
+        description="An anchor that computes with digits, and a private table that it may look keys up in.",
+        anchor=anchor(),
+        specialists=(kv(),),
+    )
+    trio = replace(
+        small,
+        name="trio",
+        description="An anchor that computes with digits, and three specialists that were trained and joined apart.",
+        specialists=(kv(), tetum_words(), python_atoms()),
+    )
+    return {recipe.name: recipe for recipe in (small, trio)}
+
+
+_BRIDGES = Fit(steps=1500, batch=128, rate=3e-3, muon=0.0, weight_decay=0.01, warmup=50)
+
+
+def _speaking(domain: Domain, *, layers: int, seed: int, steps: tuple[int, int], batch: int, atoms: str) -> Specialist:
+    """A specialist that says numbers where they are known, and the end everywhere else."""
+
+    def lesson(rng: random.Random, _: int) -> recital.Recital:
+        return recital.recite(rng, domain)
+
+    return Specialist(
+        domain=domain,
+        model=Model(
+            name=domain.name, layers=layers, inner=4, seed=seed, stages=_stages(lesson, steps=steps, batch=batch)
+        ),
+        encode=recital.encode,
+        answers=(*_NUMBERS, END),
+        bridges=_BRIDGES,
+        bundle=f"trio/{domain.name}",
+        atoms=atoms,
+    )
+
+
+def _stages(lesson: Draw, *, steps: tuple[int, int], batch: int) -> dict[str, Stage]:
+    """Learning, and polishing with shorter answers: the less states hold but the answer, the better they are read."""
+    learn = Fit(steps=steps[0], batch=batch, rate=1e-3, weight_decay=0.02)
+    polish = Fit(steps=steps[1], batch=batch, rate=3e-4, weight_decay=0.02, warmup=50, seed=1)
+    return {
+        "learn": Stage(lesson=lesson, fit=learn, answers=0.9),
+        "polish": Stage(lesson=lesson, fit=polish, answers=0.6),
+    }
