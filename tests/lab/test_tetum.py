@@ -1,7 +1,7 @@
 import random
 
 import pytest
-from num2words import num2words
+from num2words import num2words  # type: ignore[import-untyped]
 
 from orchestra.lab import tetum
 from orchestra.lab.domain import is_seen
