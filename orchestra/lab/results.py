@@ -150,25 +150,20 @@ def _with_gates(
 
 def report(results: dict[str, Any]) -> str:
     """The tables in Markdown."""
-    matrix, columns = results["matrix"], list(results["matrix"]["answer"][NOTHING])
     lines = [
         f"# {results['name']}",
         "",
         f"Exact match in percent, {results['questions']:,} fresh expressions per cell (seed {results['seed']}), greedy "
-        f"decoding, atoms that no bridge saw, 2 to 4 operands with + and -, values from 0 to {results['values'] - 1}. "
-        "Rows: which augments are on. Columns: which domains an expression mixes. [95% Wilson interval]",
+        "decoding, 2 to 4 operands with + and -, atoms that no bridge saw, each worth a number from 0 to "
+        f"{results['values'] - 1}.",
         "",
-        "| on | " + " | ".join(columns) + " |",
-        "|---" * (len(columns) + 1) + "|",
-    ]
-    lines += [f"| {row} | {_cells(cells, columns)} |" for row, cells in matrix["answer"].items()]
-    everything = list(matrix["with working"])[-1]
-    lines += [f"| {everything}, with working | {_cells(matrix['with working'][everything], columns)} |"]
-    if "gates" in results:
-        lines += [f"| {everything}, gates trained on {_MIXED} mixed examples | {_cells(results['gates'], columns)} |"]
-    guesses = {column: matrix["answer"][NOTHING][column]["guess"] for column in columns}
-    lines += [
-        f"| always the most frequent answer | {' | '.join(f'{guesses[column]:.1f}' for column in columns)} |",
+        "Rows: which augments are on. Columns: which domains an expression mixes. Bold: everything needed is on.",
+        "",
+        *_matrix_lines(results["matrix"]["answer"]),
+        "",
+        "With 95% Wilson intervals:",
+        "",
+        *_interval_lines(results),
         "",
         "| augment | its atoms | alone, on its own atoms | a linear probe reads, by layer | of the anchor's number "
         "embeddings, a linear map explains |",
@@ -184,13 +179,36 @@ def report(results: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _cells(row: dict[str, Any], columns: Sequence[str]) -> str:
-    return " | ".join(cell(row.get(column)) for column in columns)
+def _matrix_lines(matrix: dict[str, dict[str, Any]]) -> list[str]:
+    columns = list(matrix[NOTHING])
+    lines = ["| on | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    for row, found in matrix.items():
+        on = {DIGITS, *row.split(" + ")}
+        cells = (
+            f"**{record['percent']:.1f}**" if set(column.split(" + ")) <= on else f"{record['percent']:.1f}"
+            for column, record in found.items()
+        )
+        lines.append(f"| {row} | {' | '.join(cells)} |")
+    return lines
 
 
-def cell(record: dict[str, Any] | None) -> str:
-    """A score as it stands in a table; empty where there is none."""
-    if record is None:
-        return ""
+def _interval_lines(results: dict[str, Any]) -> list[str]:
+    """A line per mix of domains."""
+    answer, working = (results["matrix"][way] for way in _WAYS)
+    everything = list(answer)[-1]
+    headings = ["only its augments on", "all on", "all on, with working"]
+    headings += [f"all on, gates trained on {_MIXED} mixed examples"] if "gates" in results else []
+    headings += ["always the most frequent answer"]
+    lines = ["| | " + " | ".join(headings) + " |", "|---" * (len(headings) + 1) + "|"]
+    for column in answer[NOTHING]:
+        own = NOTHING if column == DIGITS else column
+        records = [answer[own][column], answer[everything][column], working[everything][column]]
+        records += [results["gates"][column]] if "gates" in results else []
+        lines.append(f"| {column} | {' | '.join(map(cell, records))} | {answer[everything][column]['guess']:.1f} |")
+    return lines
+
+
+def cell(record: dict[str, Any]) -> str:
+    """A score with its interval, as it stands in a table."""
     low, high = record["interval"]
     return f"{record['percent']:.1f} [{low:.1f}, {high:.1f}]"
