@@ -12,7 +12,10 @@ from orchestra.lab.tokenizer import END_ID
 class Echo:
     """Says the last number of the question, and ends."""
 
-    def generate(self, input_ids: Tensor, **_: object) -> Tensor:
+    allowed: object = None
+
+    def generate(self, input_ids: Tensor, max_new_tokens: int, **_: object) -> Tensor:
+        self.allowed = max_new_tokens
         end = torch.full((len(input_ids), 1), END_ID)
         return torch.cat([input_ids, input_ids[:, -2:-1], end], dim=1)
 
@@ -26,6 +29,12 @@ def test_only_exactly_right_answers_count(words: PreTrainedTokenizerFast) -> Non
     examples = [((f"{n}=", False), (str(right), True)) for n, right in ((5, 5), (6, 6), (7, 5), (8, 9))]
     found = score(Echo(), words, examples)  # type: ignore[arg-type]
     assert (found.right, found.asked, found.guess) == (2, 4, 50.0)
+
+
+def test_a_model_may_say_little_more_than_the_longest_right_answer(words: PreTrainedTokenizerFast) -> None:
+    echo = Echo()
+    score(echo, words, [(("1=", False), ("1", True)), (("1:", False), ("1+2=3", True))])  # type: ignore[arg-type]
+    assert echo.allowed == 5 + 2
 
 
 def test_with_working_only_the_value_at_the_end_counts() -> None:
