@@ -17,10 +17,12 @@ class ComposedCache(DynamicCache):
     remembers whose it is and which augments were on when it was filled, and refuses any other use.
     """
 
-    def __init__(self, anchor: PreTrainedConfig, augments: Mapping[str, DynamicCache], *, owner: str) -> None:
-        super().__init__(config=anchor)
+    def __init__(
+        self, anchor: PreTrainedConfig, augments: Mapping[str, DynamicCache], *, owner: str, offloading: bool = False
+    ) -> None:
+        super().__init__(config=anchor, offloading=offloading)
         self.augments = dict(augments)
-        self.bridges = {name: DynamicCache() for name in augments}
+        self.bridges = {name: DynamicCache(offloading=offloading) for name in augments}
         self.active: frozenset[str] = frozenset()
         self._owner = owner
         self._whole = True
@@ -117,9 +119,9 @@ class ComposedCache(DynamicCache):
             part.activate_past_recording()
 
 
-def lower_layers(model: PreTrainedConfig, num_layers: int) -> DynamicCache:
+def lower_layers(model: PreTrainedConfig, num_layers: int, *, offloading: bool = False) -> DynamicCache:
     """A cache for the layers of a model that run: transformers cannot crop one that was never filled."""
-    cache = DynamicCache(config=model)
+    cache = DynamicCache(config=model, offloading=offloading)
     del cache.layers[num_layers:]
     return cache
 
@@ -133,7 +135,7 @@ def ours(given: object) -> ComposedCache:
     if not isinstance(given, ComposedCache):
         raise ComposeError(
             f"past_key_values is a {type(given).__name__}; a composed model continues only from a cache that it "
-            "returned itself (static, quantized and offloaded caches are not supported)."
+            "returned itself (static and quantized caches are not supported)."
         )
     return given
 

@@ -18,7 +18,7 @@ from orchestra.nn.stack import Stack
 from orchestra.plan import Plan
 from orchestra.runtime.align import check_positions, full_mask
 from orchestra.runtime.cache import ComposedCache, lower_layers, ours
-from orchestra.runtime.config import ComposedConfig
+from orchestra.runtime.config import ComposedConfig, shortest
 from orchestra.runtime.contributions import Contributions, contributions
 from orchestra.runtime.generation import ComposedGenerationMixin
 from orchestra.runtime.refused import Refused
@@ -56,7 +56,8 @@ class ComposedModel(Refused, PreTrainedModel, ComposedGenerationMixin):  # type:
         identify: Callable[[str], Identity],
         tokenizer: PreTrainedTokenizerBase | None = None,
     ) -> None:
-        super().__init__(ComposedConfig(anchor=anchor.config))
+        configs = [model.config for model in (anchor, *augments.values())]
+        super().__init__(ComposedConfig(anchor=anchor.config, max_position_embeddings=shortest(*configs)))
         self.plan = plan
         self._identify = identify
         self.tokenizer = tokenizer
@@ -85,7 +86,7 @@ class ComposedModel(Refused, PreTrainedModel, ComposedGenerationMixin):  # type:
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_runner"}
+        return {name: value for name, value in self.__dict__.items() if name not in ("_runner", "_compiled_call_impl")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """A copy runs its own bridges over its own models, and continues no cache of the original's."""
@@ -172,6 +173,7 @@ class ComposedModel(Refused, PreTrainedModel, ComposedGenerationMixin):  # type:
 
     # -- running -------------------------------------------------------------------------------------------------
 
+    @torch.compiler.disable(reason="what a composed forward shares between its models is not traced")  # type: ignore[untyped-decorator]  # torch's
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -245,12 +247,19 @@ class ComposedModel(Refused, PreTrainedModel, ComposedGenerationMixin):  # type:
             use_cache = self.config.use_cache and not self.training
         return self.new_cache() if use_cache else None
 
-    def new_cache(self) -> ComposedCache:
-        """An empty cache; which augments it is for is settled by the first forward that fills it."""
-        augments = {
-            cost.augment: lower_layers(self.augment(cost.augment).config, cost.layers_run) for cost in self.plan.costs
-        }
-        return ComposedCache(self.anchor.config, augments, owner=self._mark)
+    def new_cache(self, *, offloading: bool = False) -> ComposedCache:
+        """An empty cache; which augments it is for is settled by the first forward that fills it.
+
+        Args:
+            offloading: keep it in the CPU's memory, and fetch it layer by layer; what runs on the CPU has it there.
+        """
+        augments = {}
+        for cost in self.plan.costs:
+            model = self.augment(cost.augment)
+            away = offloading and model.device.type != "cpu"
+            augments[cost.augment] = lower_layers(model.config, cost.layers_run, offloading=away)
+        away = offloading and self.device.type != "cpu"
+        return ComposedCache(self.anchor.config, augments, owner=self._mark, offloading=away)
 
     # -- recomputing ---------------------------------------------------------------------------------------------
 

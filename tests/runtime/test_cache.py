@@ -59,7 +59,7 @@ def test_the_cache_of_another_composed_model_is_refused() -> None:
 def foreign(kind: str) -> str:
     return refusal(
         f"past_key_values is a {kind}; a composed model continues only from a cache that it returned itself "
-        "(static, quantized and offloaded caches are not supported)."
+        "(static and quantized caches are not supported)."
     )
 
 
