@@ -16,6 +16,7 @@ from orchestra.io.bundle import Identity
 from orchestra.io.stacks import write_bundle
 from orchestra.nn.stack import Stack
 from orchestra.plan import Plan
+from orchestra.runtime import prompt
 from orchestra.runtime.align import check_positions, full_mask
 from orchestra.runtime.cache import ComposedCache, lower_layers, ours
 from orchestra.runtime.config import ComposedConfig, shortest
@@ -152,7 +153,7 @@ class ComposedModel(Refused, PreTrainedModel, ComposedGenerationMixin):  # type:
         return tuple(sorted(self._toggles.active))
 
     def ablate(self, *names: str) -> AbstractContextManager[None]:
-        """Switch augments off inside a `with` block.
+        """Switch augments off inside a `with` block, for the thread that entered it.
 
         Raises:
             ComposeError: an augment of that name is not there.
@@ -162,6 +163,10 @@ class ComposedModel(Refused, PreTrainedModel, ComposedGenerationMixin):  # type:
     def only(self, *names: str) -> AbstractContextManager[None]:
         """Switch all augments but these off, and these on, inside a `with` block; no name leaves the anchor alone."""
         return self._toggles.only(names)
+
+    def unswitched(self) -> AbstractContextManager[None]:
+        """Keep on what is on, and off what is off, inside a `with` block, whatever another thread switches."""
+        return self._toggles.only(self._toggles.active)
 
     def enable(self, *names: str) -> None:
         """Switch augments on until further notice."""
@@ -188,6 +193,7 @@ class ComposedModel(Refused, PreTrainedModel, ComposedGenerationMixin):  # type:
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
         num_items_in_batch: Tensor | int | None = None,
+        prompt_length: Tensor | None = None,
     ) -> CausalLMOutputWithPast | tuple[Any, ...]:
         """Run the composition; arguments and result are those of any causal language model of transformers.
 
@@ -196,9 +202,12 @@ class ComposedModel(Refused, PreTrainedModel, ComposedGenerationMixin):  # type:
             attention_mask: ``(batch, past + new)``, 0 at padding.
             position_ids: ``(batch, new)``; default: counted from the mask.
             past_key_values: a cache returned by an earlier call, with the same augments on.
+            prompt_length: ``(batch,)``, tokens in each row's prompt, padding not counted, for augments that read the
+                prompt only. Default: as the cache has it, else what comes before the first label.
 
         Raises:
-            ComposeError: no ids, a mask of another shape, or a cache that does not belong here.
+            ComposeError: no ids, a mask of another shape, a cache that does not belong here, or a prompt whose end
+                an augment must know and nobody said.
         """
         if input_ids is None or inputs_embeds is not None:
             raise ComposeError("a composed model reads input_ids; inputs_embeds say nothing to its augments.")
@@ -207,10 +216,15 @@ class ComposedModel(Refused, PreTrainedModel, ComposedGenerationMixin):  # type:
         cache = self._cache(past_key_values, use_cache, recompute=recompute)
         if cache is not None:
             cache.admit(active, owner=self._mark, rows=input_ids.shape[0])
-        valid = full_mask(input_ids, attention_mask, cache.get_seq_length() if cache is not None else 0)
+        past = cache.get_seq_length() if cache is not None else 0
+        valid = full_mask(input_ids, attention_mask, past)
         check_positions(position_ids, valid)
+        readers = prompt.readers(self.plan, active)
+        length = prompt.settle(prompt_length, labels=labels, valid=valid, past=past, cache=cache, readers=readers)
         with nullcontext() if cache is None else cache.filling():
-            state = self._runner.read(input_ids, valid, active=active, cache=cache, recompute=recompute)
+            state = self._runner.read(
+                input_ids, valid, active=active, cache=cache, prompt_length=length, recompute=recompute
+            )
             output = self._runner.answer(
                 state,
                 input_ids,
@@ -261,6 +275,10 @@ class ComposedModel(Refused, PreTrainedModel, ComposedGenerationMixin):  # type:
         away = offloading and self.device.type != "cpu"
         return ComposedCache(self.anchor.config, augments, owner=self._mark, offloading=away)
 
+    def prompt_readers(self) -> tuple[str, ...]:
+        """The augments that are on and read the prompt only, sorted."""
+        return prompt.readers(self.plan, self._toggles.active)
+
     # -- recomputing ---------------------------------------------------------------------------------------------
 
     def gradient_checkpointing_enable(
@@ -280,8 +298,11 @@ class ComposedModel(Refused, PreTrainedModel, ComposedGenerationMixin):  # type:
 
     # -- seeing and saving ---------------------------------------------------------------------------------------
 
-    def contributions(self, text: str) -> Contributions:
+    def contributions(self, text: str, *, prompt_length: int | None = None) -> Contributions:
         """What each bridge adds at each token of a text.
+
+        Args:
+            prompt_length: how many of its tokens an augment reads that reads the prompt only; default: all.
 
         Returns:
             Per token, augment and anchor layer: the gate, and |residual| / |hidden|.
@@ -289,7 +310,7 @@ class ComposedModel(Refused, PreTrainedModel, ComposedGenerationMixin):  # type:
         Raises:
             ComposeError: the model was composed without a tokenizer.
         """
-        return contributions(self, text)
+        return contributions(self, text, prompt_length=prompt_length)
 
     def save_bridges(
         self,
@@ -329,12 +350,10 @@ class ComposedModel(Refused, PreTrainedModel, ComposedGenerationMixin):  # type:
             scores=scores,
         )
 
-    def traced(self, input_ids: Tensor) -> list[Trace]:
+    def traced(self, input_ids: Tensor, prompt_length: Tensor | None = None) -> list[Trace]:
         """Run ids of shape ``(batch, seq)`` through the composition once, and return what each bridge did."""
-        state = self._runner.read(input_ids, full_mask(input_ids, None, 0), active=self._toggles.active, cache=None)
-        state.traces = []
-        self._runner.answer(state, input_ids, None, logits_to_keep=1)
-        return state.traces
+        length = prompt.whole(input_ids, None) if prompt_length is None else prompt.stated(prompt_length, input_ids)
+        return self._runner.traced(input_ids, active=self._toggles.active, prompt_length=length)
 
     def save_pretrained(  # type: ignore[override]  # the other arguments are about weights that we do not save
         self, save_directory: str | Path, **_: Any
