@@ -80,10 +80,10 @@ def test_sampling_with_an_assistant_keeps_to_what_is_likely() -> None:
 
 @pytest.mark.parametrize(("argument", "number"), [("prompt_lookup_num_tokens", 3), ("prefill_chunk_size", 4)])
 def test_lookup_and_chunks_write_the_same_with_an_augment_off(argument: str, number: int) -> None:
-    composed = target()
+    composed, way = target(), LONG | {argument: number}
     with composed.ablate("near"):
         plain = generate(composed, **padded(), **LONG, use_cache=False)
-        assert torch.equal(generate(composed, **padded(), **LONG, **{argument: number}), plain)
+        assert torch.equal(generate(composed, **padded(), **way), plain)
 
 
 def test_the_cache_that_guesses_were_cropped_from_goes_on_right() -> None:
@@ -113,20 +113,25 @@ def test_guessing_does_not_go_on_from_a_filled_cache(way: str) -> None:
     assert torch.equal(generate(composed, ids, past_key_values=composed.new_cache(), **guess), plain)
 
 
-def foreigner() -> LlamaForCausalLM:
+def foreigner() -> PreTrainedModel:
     """A model with four words more."""
     torch.manual_seed(6)
-    size = {"hidden_size": 20, "intermediate_size": 29, "num_hidden_layers": 2, "num_attention_heads": 2}
-    ends = {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
-    return LlamaForCausalLM(LlamaConfig(vocab_size=VOCAB + 4, **size, **ends)).double().eval()
+    size: dict[str, Any] = {"hidden_size": 20, "intermediate_size": 29, "num_hidden_layers": 2}
+    ends: dict[str, Any] = {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
+    made: Any = LlamaForCausalLM(LlamaConfig(vocab_size=VOCAB + 4, **size, **ends, num_attention_heads=2))
+    assistant: PreTrainedModel = made.double().eval()
+    return assistant
 
 
 def test_an_assistant_may_have_another_tokenizer() -> None:
     composed, more = target(), words()
     more.add_tokens([f"w{number}" for number in range(VOCAB, VOCAB + 4)])
-    both = {"tokenizer": words(), "assistant_tokenizer": more}
+    both: dict[str, Any] = {"tokenizer": words(), "assistant_tokenizer": more}
     plain = generate(composed, **padded(), **LONG, use_cache=False)
     assert torch.equal(generate(composed, **padded(), **LONG, assistant_model=foreigner(), **both), plain)
+    alone = generate(foreigner(), **padded(), **LONG, use_cache=False)
+    both = {"tokenizer": more, "assistant_tokenizer": words()}
+    assert torch.equal(generate(foreigner(), **padded(), **LONG, assistant_model=composed, **both), alone)
 
 
 def test_a_composed_assistant_of_another_tokenizer_keeps_its_head() -> None:
@@ -146,6 +151,6 @@ def test_guesses_from_inside_of_one_model_are_refused(argument: str, value: obje
         f"{argument} guesses tokens from inside of one model, past the bridges: use assistant_model=model.anchor, or "
         "prompt_lookup_num_tokens."
     )
-    composed = target()
+    composed, way = target(), LONG | {argument: value}
     with pytest.raises(ComposeError, match=refusal(message)):
-        generate(composed, **padded(), **{argument: value})
+        generate(composed, **padded(), **way)

@@ -30,11 +30,12 @@ def parts(cache: ComposedCache) -> dict[str, bool]:
 
 def test_what_does_not_run_on_the_cpu_is_offloaded_and_no_more() -> None:
     composed = composition()
-    composed.augment("near").to("meta")
+    away: list[Any] = [composed.augment("near"), composed.anchor]
+    away[0].to("meta")
     names = dict.fromkeys(("anchor", "near", "far", "bridges of near", "bridges of far"), False)
     assert parts(composed.new_cache()) == names
     assert parts(composed.new_cache(offloading=True)) == {**names, "near": True}
-    composed.anchor.to("meta")
+    away[1].to("meta")
     bridged = {"bridges of near": True, "bridges of far": True}
     assert parts(composed.new_cache(offloading=True)) == {**names, "near": True, "anchor": True, **bridged}
 
@@ -83,7 +84,8 @@ def test_every_layer_is_offloaded_whatever_is_done_to_the_cache(moves: list[Dyna
 
 @pytest.mark.gpu
 def test_on_a_gpu_an_offloaded_cache_writes_the_same() -> None:
-    composed = composition().to("cuda")
+    composed: Any = composition()
+    composed.to("cuda")
     ids = tokens(2).to("cuda")
     for way in ({}, {"num_beams": 3}):
         plain = generate(composed, ids, **way, use_cache=False)

@@ -56,7 +56,8 @@ def test_the_pipeline_writes_what_each_text_alone_would_get() -> None:
 
 def test_the_pipeline_returns_several_samples() -> None:
     composed = composition()
-    write: Any = pipeline("text-generation", model=composed, tokenizer=composed.tokenizer)
+    tokenizer: Any = composed.tokenizer
+    write: Any = pipeline("text-generation", model=composed, tokenizer=tokenizer)
     torch.manual_seed(3)
     answers = write("w5 w7", max_new_tokens=4, do_sample=True, num_return_sequences=3, top_k=0)
     assert len({answer["generated_text"] for answer in answers}) == 3
