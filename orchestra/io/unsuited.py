@@ -1,0 +1,87 @@
+"""Architectures that cannot be composed, and why: read from a config, before a weight is. No torch."""
+
+from collections.abc import Mapping
+from typing import Any
+
+_RECURRENT = frozenset(
+    [
+        "bailing_hybrid",
+        "bamba",
+        "deepseek_v4",
+        "falcon_h1",
+        "falcon_mamba",
+        "granitemoehybrid",
+        "jamba",
+        "kimi_linear",
+        "lfm2",
+        "lfm2_moe",
+        "lfm3",
+        "mamba",
+        "mamba2",
+        "minimax",
+        "nemotron_h",
+        "olmo_hybrid",
+        "qwen3_5",
+        "qwen3_5_moe",
+        "qwen3_5_moe_text",
+        "qwen3_5_text",
+        "qwen3_next",
+        "qwen4_exp",
+        "qwen4_exp_text",
+        "recurrent_gemma",
+        "rwkv",
+        "xlstm",
+        "zamba",
+        "zamba2",
+        "zaya",
+    ]
+)
+_BOTH_WAYS = frozenset(
+    ["albert", "deberta", "deberta-v2", "distilbert", "eurobert", "modernbert", "mpnet", "nomic_bert", "xlnet"]
+)
+_ENCODERS = frozenset(
+    [
+        "bert",
+        "bert-generation",
+        "big_bird",
+        "electra",
+        "ernie",
+        "megatron-bert",
+        "reformer",
+        "rembert",
+        "roc_bert",
+        "roformer",
+        "xlm",
+    ]
+)
+"""Encoders unless their config says that they decode."""
+_COUNT_FROM_PADDING = frozenset(
+    ["camembert", "data2vec-text", "roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod"]
+)
+"""Encoders likewise; as decoders they count positions in a way that no mask tells."""
+
+
+def why_unsuited(config: Mapping[str, Any]) -> str | None:
+    """What keeps an architecture from being composed, to follow a model's name; None where nothing is known.
+
+    Args:
+        config: of the model, or of the language model in it.
+    """
+    kind = config.get("model_type")
+    decodes = config.get("is_decoder") is True or config.get("causal") is True  # as xlm calls it
+    if config.get("is_encoder_decoder") is True:
+        return f"is an encoder-decoder model ({kind}); only decoders can be composed."
+    if kind in _RECURRENT:
+        return (
+            f"keeps a running state ({kind}), which cannot go back to an earlier token; "
+            "only models that attend to their tokens can be composed."
+        )
+    if (kind in _ENCODERS | _COUNT_FROM_PADDING and not decodes) or kind in _BOTH_WAYS:
+        return f"is an encoder ({kind}), whose tokens see later ones; only decoders can be composed."
+    if config.get("use_bidirectional_attention") in (True, "all"):
+        return f"has use_bidirectional_attention ({kind}): its tokens see later ones; only decoders can be composed."
+    if kind in _COUNT_FROM_PADDING:
+        return (
+            f"counts positions from its padding token's id on ({kind}); only models that count from 0 can be composed."
+        )
+    return None
