@@ -1,4 +1,5 @@
 import re
+from typing import Any
 
 import pytest
 from transformers import AutoModel, BertConfig, Gemma3TextConfig, Lfm2Config, MambaConfig, PreTrainedConfig
@@ -10,8 +11,8 @@ from orchestra.runtime.attention import check_attention
 from tests.configs import CONFIGS, VOCAB
 from tests.tiny import document, model
 
-SIZES = {"vocab_size": VOCAB, "hidden_size": 12, "intermediate_size": 24, "num_hidden_layers": 2}
-HEADS = {"num_attention_heads": 2, "num_key_value_heads": 1}
+SIZES: dict[str, Any] = {"vocab_size": VOCAB, "hidden_size": 12, "intermediate_size": 24, "num_hidden_layers": 2}
+HEADS: dict[str, Any] = {"num_attention_heads": 2, "num_key_value_heads": 1}
 RUNNING = (
     "keeps a running state, which cannot go back to an earlier token; "
     "only models that attend to their tokens can be composed."
