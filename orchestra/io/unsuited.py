@@ -11,6 +11,8 @@ _RECURRENT = frozenset(
         "falcon_h1",
         "falcon_mamba",
         "granitemoehybrid",
+        "inkling2_text",
+        "inkling_text",
         "jamba",
         "kimi_linear",
         "lfm2",
@@ -69,7 +71,7 @@ def why_unsuited(config: Mapping[str, Any]) -> str | None:
     """
     kind = config.get("model_type")
     decodes = config.get("is_decoder") is True or config.get("causal") is True  # as xlm calls it
-    if config.get("is_encoder_decoder") is True:
+    if config.get("is_encoder_decoder") is True or "encoder_layers" in config:  # a decoder alone keeps the field
         return f"is an encoder-decoder model ({kind}); only decoders can be composed."
     if kind in _RECURRENT:
         return (

@@ -48,6 +48,8 @@ def test_a_decoder_that_its_config_makes_an_encoder_is_not(told: object) -> None
         assert why_unsuited({"model_type": "gemma3_text", "use_bidirectional_attention": harmless}) is None
 
 
-def test_an_encoder_decoder_is_not() -> None:
-    message = "is an encoder-decoder model (t5); only decoders can be composed."
-    assert why_unsuited({"model_type": "t5", "is_encoder_decoder": True}) == message
+def test_an_encoder_decoder_is_not_and_neither_is_its_decoder_alone() -> None:
+    message = "is an encoder-decoder model ({}); only decoders can be composed."
+    assert why_unsuited({"model_type": "t5", "is_encoder_decoder": True}) == message.format("t5")
+    decoder = {"model_type": "bart", "is_encoder_decoder": False, "encoder_layers": 2, "decoder_layers": 2}
+    assert why_unsuited(decoder) == message.format("bart")
