@@ -62,6 +62,16 @@ def test_likelihoods_are_those_of_each_text_alone() -> None:
     assert [is_greedy for _, is_greedy in found] == [False, True, False, False, False]
 
 
+def test_the_harness_leaves_the_models_as_they_are() -> None:
+    """It ties weights, and fixes what it misses in a tokenizer."""
+    composed = composition()
+    before = composed(tokens()).logits
+    weights = {name: weight.data_ptr() for name, weight in composed.named_parameters()}
+    harness(composed)
+    assert torch.equal(composed(tokens()).logits, before)
+    assert {name: weight.data_ptr() for name, weight in composed.named_parameters()} == weights
+
+
 def test_a_long_text_is_read_in_windows_as_long_as_the_models_read() -> None:
     composed, ids = composition(), tokens(1, 71)[0].tolist()
     assert harness(composed).max_length == 64
