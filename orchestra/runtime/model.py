@@ -1,7 +1,7 @@
 """The composed model: a Hugging Face model that holds its anchor, its augments, and the bridges between them."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -25,10 +25,10 @@ from orchestra.runtime.generation import ComposedGenerationMixin
 from orchestra.runtime.refused import Refused
 from orchestra.runtime.runner import Runner
 from orchestra.runtime.schedule import Trace
-from orchestra.runtime.toggles import Toggles
+from orchestra.runtime.toggles import Switched, Toggles
 
 
-class ComposedModel(Refused, PreTrainedModel, ComposedGenerationMixin):  # type: ignore[misc]  # it returns nothing
+class ComposedModel(Refused, Switched, PreTrainedModel, ComposedGenerationMixin):  # type: ignore[misc]  # it returns nothing
     """One model made of a frozen anchor, frozen augments, and trained bridges.
 
     Use it as any causal language model of transformers: `generate`, `pipeline`, `Trainer`. The anchor and the augments
@@ -145,37 +145,6 @@ class ComposedModel(Refused, PreTrainedModel, ComposedGenerationMixin):  # type:
         total = sum(weight.numel() for weight in self.parameters())
         print(f"trainable params: {trained:,} || all params: {total:,} || trainable%: {100 * trained / total:.4f}")
 
-    # -- toggles -------------------------------------------------------------------------------------------------
-
-    @property
-    def active(self) -> tuple[str, ...]:
-        """The augments that are on, sorted."""
-        return tuple(sorted(self._toggles.active))
-
-    def ablate(self, *names: str) -> AbstractContextManager[None]:
-        """Switch augments off inside a `with` block, for the thread that entered it.
-
-        Raises:
-            ComposeError: an augment of that name is not there.
-        """
-        return self._toggles.without(names)
-
-    def only(self, *names: str) -> AbstractContextManager[None]:
-        """Switch all augments but these off, and these on, inside a `with` block; no name leaves the anchor alone."""
-        return self._toggles.only(names)
-
-    def unswitched(self) -> AbstractContextManager[None]:
-        """Keep on what is on, and off what is off, inside a `with` block, whatever another thread switches."""
-        return self._toggles.only(self._toggles.active)
-
-    def enable(self, *names: str) -> None:
-        """Switch augments on until further notice."""
-        self._toggles.switch(names, on=True)
-
-    def disable(self, *names: str) -> None:
-        """Switch augments off until further notice."""
-        self._toggles.switch(names, on=False)
-
     # -- running -------------------------------------------------------------------------------------------------
 
     @torch.compiler.disable(reason="what a composed forward shares between its models is not traced")  # type: ignore[untyped-decorator]  # torch's
@@ -206,8 +175,8 @@ class ComposedModel(Refused, PreTrainedModel, ComposedGenerationMixin):  # type:
                 prompt only. Default: as the cache has it, else what comes before the first label.
 
         Raises:
-            ComposeError: no ids, a mask of another shape, a cache that does not belong here, or a prompt whose end
-                an augment must know and nobody said.
+            ComposeError: no ids, a mask of another shape, a cache that does not belong here, a text that an augment has
+                no positions for, or a prompt whose end an augment must know and nobody said.
         """
         if input_ids is None or inputs_embeds is not None:
             raise ComposeError("a composed model reads input_ids; inputs_embeds say nothing to its augments.")
@@ -221,6 +190,7 @@ class ComposedModel(Refused, PreTrainedModel, ComposedGenerationMixin):  # type:
         check_positions(position_ids, valid)
         readers = prompt.readers(self.plan, active)
         length = prompt.settle(prompt_length, labels=labels, valid=valid, past=past, cache=cache, readers=readers)
+        self._runner.check_lengths(valid, length, active=active)
         with nullcontext() if cache is None else cache.filling():
             state = self._runner.read(
                 input_ids, valid, active=active, cache=cache, prompt_length=length, recompute=recompute

@@ -17,6 +17,7 @@ from orchestra.nn.stack import Stack
 from orchestra.plan import Plan
 from orchestra.runtime.align import Alignment, align, align_prompt
 from orchestra.runtime.cache import ComposedCache
+from orchestra.runtime.limits import check_lengths, num_positions
 from orchestra.runtime.schedule import Pass, Trace, inject, inject_embedding, recompute_in_backward, running, tap
 from orchestra.runtime.view import view
 
@@ -26,10 +27,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """A view of a frozen model, and the arguments that its forward knows."""
+    """A view of a frozen model, the arguments that its forward knows, and for how many tokens it has positions."""
 
     model: PreTrainedModel
     accepts: frozenset[str]
+    num_positions: int | None
 
 
 class Runner:
@@ -49,6 +51,15 @@ class Runner:
             cost.augment: _augment_view(plan, cost.augment, augments[cost.augment], keep=cost.layers_run)
             for cost in plan.costs
         }
+
+    def check_lengths(self, valid: Tensor, prompt_length: Tensor | None, *, active: Iterable[str]) -> None:
+        """See that every augment that is on can read a text to its end; arguments as for `read`.
+
+        Raises:
+            ComposeError: an augment has no positions for it.
+        """
+        limits = {name: self._augments[name].num_positions for name in active}
+        check_lengths(valid, limits, prompt_length, self._prompt_only)
 
     def read(
         self,
@@ -151,6 +162,7 @@ class Runner:
 
     def traced(self, ids: Tensor, *, active: Iterable[str], prompt_length: Tensor) -> list[Trace]:
         """Run whole texts without padding once, and return what each bridge did."""
+        self.check_lengths(torch.ones_like(ids), prompt_length, active=active)
         state = self.read(ids, torch.ones_like(ids), active=active, cache=None, prompt_length=prompt_length)
         state.traces = []
         self.answer(state, ids, None, logits_to_keep=1)
@@ -184,4 +196,5 @@ def _augment_view(plan: Plan, name: str, augment: PreTrainedModel, *, keep: int)
 
 
 def _part(model: PreTrainedModel) -> Part:
-    return Part(model=model, accepts=frozenset(inspect.signature(model.forward).parameters))
+    accepts = frozenset(inspect.signature(model.forward).parameters)
+    return Part(model=model, accepts=accepts, num_positions=num_positions(model))
