@@ -12,6 +12,7 @@ from transformers import (
     MptConfig,
     OPTConfig,
     PreTrainedConfig,
+    PreTrainedModel,
     XGLMConfig,
 )
 
@@ -45,7 +46,7 @@ def refusal(*lines: str) -> str:
 @pytest.mark.parametrize("architecture", OTHERS)
 def test_the_end_is_where_the_model_itself_breaks(architecture: str) -> None:
     config, limit = OTHERS[architecture]
-    body = AutoModelForCausalLM.from_config(config).base_model.eval()
+    body: PreTrainedModel = AutoModelForCausalLM.from_config(config).base_model.eval()
     assert num_positions(body) == limit
     body(tokens(1, 23))
     if limit is None:
@@ -57,7 +58,7 @@ def test_the_end_is_where_the_model_itself_breaks(architecture: str) -> None:
 
 @pytest.mark.parametrize("architecture", ["llama", "bloom", "falcon", "gpt_neox"])
 def test_a_model_without_a_table_has_no_end(architecture: str) -> None:
-    body = model(architecture, dtype=torch.float32).base_model
+    body: Any = model(architecture, dtype=torch.float32).base_model
     assert num_positions(body) is None
     body(tokens(1, 71))
 

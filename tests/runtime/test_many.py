@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import PreTrainedModel
 
 from orchestra import ComposedModel
-from tests.tiny import LENGTH, compose, generate, loud, model, pair, tokens, watching
+from tests.tiny import LENGTH, compose, generate, model, pair, tokens, watching
 
 COUNTS = (1, 2, 4, 8, 16)
 KINDS = ("gpt2", "falcon", "qwen3", "gpt_neox")
@@ -59,7 +59,7 @@ def test_the_order_of_augments_changes_no_bit(num_augments: int) -> None:
     given = parts(num_augments)
     with torch.no_grad():
         one = composition(num_augments)(tokens(), output_hidden_states=True)
-        other = compose(anchor(), **dict(reversed(given.items())))(tokens(), output_hidden_states=True)
+        other = compose(anchor(), fresh=False, **dict(reversed(given.items())))(tokens(), output_hidden_states=True)
     assert torch.equal(one.logits, other.logits)
     assert all(map(torch.equal, one.hidden_states, other.hidden_states))
     assert (one.logits - anchor()(tokens()).logits).abs().mean() > 0.1
@@ -87,7 +87,7 @@ def test_each_augment_is_switched_apart_and_is_not_run_while_off(num_augments: i
 def test_an_augment_alone_among_many_is_as_in_a_graph_of_its_own(num_augments: int) -> None:
     composed, last = composition(num_augments), list(parts(num_augments))[-1]
     with torch.no_grad(), composed.only(last):
-        alone = compose(anchor(), **{last: parts(num_augments)[last]})
+        alone = compose(anchor(), fresh=False, **{last: parts(num_augments)[last]})
         assert torch.equal(composed(tokens()).logits, alone(tokens()).logits)
 
 
@@ -123,7 +123,7 @@ class Operators(TorchDispatchMode):
     """Counts what torch is asked to compute."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.count = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -133,7 +133,7 @@ class Operators(TorchDispatchMode):
 
 def operators(num_augments: int) -> tuple[int, int, int]:
     """What a forward, a cached step and a training step ask for; all augments are of one kind."""
-    composed = loud(compose(anchor(), **{f"a{index}": part(index, "gpt2") for index in range(num_augments)}))
+    composed = compose(anchor(), fresh=False, **{f"a{index}": part(index, "gpt2") for index in range(num_augments)})
     with torch.no_grad(), Operators() as whole:
         cache = composed(tokens()).past_key_values
     with torch.no_grad(), Operators() as step:
