@@ -19,6 +19,7 @@ from transformers import (
     MixtralConfig,
     MptConfig,
     Olmo2Config,
+    OpenAIGPTConfig,
     OPTConfig,
     Phi3Config,
     PreTrainedConfig,
@@ -166,6 +167,10 @@ REFUSED: dict[str, tuple[PreTrainedConfig, str]] = {
     "mamba": (MambaConfig(vocab_size=VOCAB, hidden_size=12, num_hidden_layers=2, state_size=3), _RUNNING),
     "recurrent_gemma": (RecurrentGemmaConfig(**_THREE, hidden_size=16, lru_width=16), _RUNNING),
     "rwkv": (RwkvConfig(vocab_size=VOCAB, hidden_size=12, num_hidden_layers=2), _RUNNING),
+    "openai-gpt": (
+        OpenAIGPTConfig(vocab_size=VOCAB, n_embd=12, n_layer=2, n_head=2),
+        "keeps no keys and values of what it has read ({}); only models that do can be composed.",
+    ),
     "t5": (
         T5Config(vocab_size=VOCAB, d_model=12, d_kv=6, d_ff=29, num_layers=2, num_heads=2),
         "is an encoder-decoder model ({}); only decoders can be composed.",

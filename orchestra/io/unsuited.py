@@ -38,6 +38,7 @@ _RECURRENT = frozenset(
         "zaya",
     ]
 )
+_NO_CACHE = frozenset(["gemma4_assistant", "gemma4_unified_assistant", "openai-gpt", "reformer", "xlm"])
 _BOTH_WAYS = frozenset(
     ["albert", "deberta", "deberta-v2", "distilbert", "eurobert", "modernbert", "mpnet", "nomic_bert", "xlnet"]
 )
@@ -49,11 +50,9 @@ _ENCODERS = frozenset(
         "electra",
         "ernie",
         "megatron-bert",
-        "reformer",
         "rembert",
         "roc_bert",
         "roformer",
-        "xlm",
     ]
 )
 """Encoders unless their config says that they decode."""
@@ -70,7 +69,6 @@ def why_unsuited(config: Mapping[str, Any]) -> str | None:
         config: of the model, or of the language model in it.
     """
     kind = config.get("model_type")
-    decodes = config.get("is_decoder") is True or config.get("causal") is True  # as xlm calls it
     if config.get("is_encoder_decoder") is True or "encoder_layers" in config:  # a decoder alone keeps the field
         return f"is an encoder-decoder model ({kind}); only decoders can be composed."
     if kind in _RECURRENT:
@@ -78,7 +76,9 @@ def why_unsuited(config: Mapping[str, Any]) -> str | None:
             f"keeps a running state ({kind}), which cannot go back to an earlier token; "
             "only models that attend to their tokens can be composed."
         )
-    if (kind in _ENCODERS | _COUNT_FROM_PADDING and not decodes) or kind in _BOTH_WAYS:
+    if kind in _NO_CACHE:
+        return f"keeps no keys and values of what it has read ({kind}); only models that do can be composed."
+    if kind in _BOTH_WAYS or (kind in _ENCODERS | _COUNT_FROM_PADDING and config.get("is_decoder") is not True):
         return f"is an encoder ({kind}), whose tokens see later ones; only decoders can be composed."
     if config.get("use_bidirectional_attention") in (True, "all"):
         return f"has use_bidirectional_attention ({kind}): its tokens see later ones; only decoders can be composed."

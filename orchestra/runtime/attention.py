@@ -1,5 +1,7 @@
 """Sees that a loaded model reads from left to right, whatever its architecture is called."""
 
+import inspect
+
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import LinearAttentionCacheLayerMixin
 
@@ -14,7 +16,7 @@ def check_attention(name: str, model: PreTrainedModel, num_layers: int) -> None:
         name: in the graph, for the error.
 
     Raises:
-        ModelError: it keeps a running state, or its tokens see later ones.
+        ModelError: it keeps a running state, or no cache, or its tokens see later ones.
     """
     kind = type(model).__name__
     if model._is_stateful or any(
@@ -23,6 +25,10 @@ def check_attention(name: str, model: PreTrainedModel, num_layers: int) -> None:
         raise ModelError(
             f"{name}: {kind} keeps a running state, which cannot go back to an earlier token; "
             "only models that attend to their tokens can be composed."
+        )
+    if "past_key_values" not in inspect.signature(model.forward).parameters:
+        raise ModelError(
+            f"{name}: {kind} keeps no keys and values of what it has read; only models that do can be composed."
         )
     layers = model.get_submodule(".".join(layers_path(model, num_layers)))
     for place, module in layers.named_modules():

@@ -21,16 +21,20 @@ def test_a_running_state_cannot_go_back(kind: str) -> None:
     )
 
 
-@pytest.mark.parametrize("kind", ["bert", "electra", "xlm", "roberta", "xlnet", "modernbert"])
-@pytest.mark.parametrize("told", [{}, {"is_decoder": False}, {"causal": False}], ids=str)
+@pytest.mark.parametrize("kind", ["bert", "electra", "roberta", "xlnet", "modernbert"])
+@pytest.mark.parametrize("told", [{}, {"is_decoder": False}], ids=str)
 def test_an_encoder_sees_later_tokens(kind: str, told: dict[str, Any]) -> None:
     assert why_unsuited({"model_type": kind, **told}) == ENCODER.format(kind)
 
 
 def test_an_encoder_that_its_config_makes_a_decoder_is_suited() -> None:
     assert why_unsuited({"model_type": "bert", "is_decoder": True}) is None
-    assert why_unsuited({"model_type": "xlm", "causal": True}) is None
     assert why_unsuited({"model_type": "xlnet", "is_decoder": True}) == ENCODER.format("xlnet")
+
+
+def test_a_model_without_a_cache_is_not() -> None:
+    message = "keeps no keys and values of what it has read (openai-gpt); only models that do can be composed."
+    assert why_unsuited({"model_type": "openai-gpt"}) == message
 
 
 def test_a_decoder_that_counts_from_its_padding_token_on_is_not() -> None:

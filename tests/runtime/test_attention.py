@@ -2,7 +2,15 @@ import re
 from typing import Any
 
 import pytest
-from transformers import AutoModel, BertConfig, Gemma3TextConfig, Lfm2Config, MambaConfig, PreTrainedConfig
+from transformers import (
+    AutoModel,
+    BertConfig,
+    Gemma3TextConfig,
+    Lfm2Config,
+    MambaConfig,
+    OpenAIGPTConfig,
+    PreTrainedConfig,
+)
 
 import orchestra
 from orchestra import ModelError
@@ -23,6 +31,10 @@ UNFIT: dict[str, tuple[PreTrainedConfig, str]] = {
         f"MambaModel {RUNNING}",
     ),
     "lfm2": (Lfm2Config(**SIZES, **HEADS, layer_types=["conv", "full_attention"]), f"Lfm2Model {RUNNING}"),
+    "openai-gpt": (
+        OpenAIGPTConfig(vocab_size=VOCAB, n_embd=12, n_layer=2, n_head=2),
+        "OpenAIGPTModel keeps no keys and values of what it has read; only models that do can be composed.",
+    ),
     "bert": (
         BertConfig(**SIZES, num_attention_heads=2),
         "BertModel lets tokens see later ones (layer 0.attention.self); only decoders can be composed.",
