@@ -91,4 +91,4 @@ def test_a_model_whose_forward_was_replaced_is_refused() -> None:
     inner = model("llama")
     vars(inner.model)["forward"] = inner.model.forward
     with pytest.raises(ComposeError, match="the forward of LlamaModel was replaced"):
-        compose(model("gpt2", seed=1), kv=inner)
+        compose(inner, kv=model("gpt2", seed=1))
