@@ -1,4 +1,5 @@
 import re
+from typing import Any
 
 import pytest
 import torch
@@ -125,9 +126,9 @@ def test_prompts_of_another_length_than_the_cached_tokens_were_read_with_are_ref
 
 def test_a_cache_that_holds_nothing_any_more_knows_no_prompt() -> None:
     composed = reader()
-    for emptied in (lambda cache: cache.reset(), lambda cache: cache.crop(-11)):
-        cache = composed(tokens(), prompt_length=torch.tensor([7, 11])).past_key_values
-        emptied(cache)
+    for emptied, words in (("reset", ()), ("crop", (-11,))):
+        cache: Any = composed(tokens(), prompt_length=torch.tensor([7, 11])).past_key_values
+        getattr(cache, emptied)(*words)
         assert cache.prompt_length is None
         out = generate(composed, tokens(2, 5), past_key_values=cache)
         assert torch.equal(out, generate(composed, tokens(2, 5)))
