@@ -19,7 +19,7 @@ import orchestra
 from orchestra import ComposedModel, ModelError
 from orchestra.nn.mask import positions
 from orchestra.runtime.view import layers_path
-from tests.configs import CONFIGS, REFUSED, refusal
+from tests.configs import CONFIGS, REFUSED, WINDOW, refusal
 from tests.tiny import LENGTH, VOCAB, compose, document, generate, model, tokens, watching
 
 ROLES = ("anchor", "augment")
@@ -264,3 +264,14 @@ def test_what_cannot_work_is_refused_with_the_reason(
     with pytest.raises(ModelError, match=message):
         orchestra.load(document({"kv": {}}), models=given)
     held[role] = True
+
+
+@pytest.mark.parametrize("architecture", [name for name, (_, fields) in CONFIGS.items() if "sliding_window" in fields])
+def test_texts_are_longer_than_the_sliding_windows(architecture: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    narrow = model(architecture)
+    kind, fields = CONFIGS[architecture]
+    monkeypatch.setitem(CONFIGS, architecture, (kind, {**fields, "sliding_window": 64}))
+    with torch.no_grad():
+        apart = (narrow(tokens()).logits - model(architecture)(tokens()).logits).abs()
+    assert not apart[:, :WINDOW].any()
+    assert apart[:, -1].max() > 1e-2
