@@ -40,8 +40,20 @@ _RECURRENT = frozenset(
 )
 _NO_CACHE = frozenset(["gemma4_assistant", "gemma4_unified_assistant", "openai-gpt", "reformer", "xlm"])
 _BOTH_WAYS = frozenset(
-    ["albert", "deberta", "deberta-v2", "distilbert", "eurobert", "modernbert", "mpnet", "nomic_bert", "xlnet"]
+    [
+        "albert",
+        "deberta",
+        "deberta-v2",
+        "distilbert",
+        "eurobert",
+        "modernbert",
+        "mpnet",
+        "nomic_bert",
+        "roformer",
+        "xlnet",
+    ]
 )
+"""Encoders whatever their config says; roformer can decode, but reads a padded text otherwise than the text alone."""
 _ENCODERS = frozenset(
     [
         "bert",
@@ -52,7 +64,6 @@ _ENCODERS = frozenset(
         "megatron-bert",
         "rembert",
         "roc_bert",
-        "roformer",
     ]
 )
 """Encoders unless their config says that they decode."""

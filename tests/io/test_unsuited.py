@@ -29,7 +29,8 @@ def test_an_encoder_sees_later_tokens(kind: str, told: dict[str, Any]) -> None:
 
 def test_an_encoder_that_its_config_makes_a_decoder_is_suited() -> None:
     assert why_unsuited({"model_type": "bert", "is_decoder": True}) is None
-    assert why_unsuited({"model_type": "xlnet", "is_decoder": True}) == ENCODER.format("xlnet")
+    for kind in ("xlnet", "roformer"):
+        assert why_unsuited({"model_type": kind, "is_decoder": True}) == ENCODER.format(kind)
 
 
 def test_a_model_without_a_cache_is_not() -> None:
