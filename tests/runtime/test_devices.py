@@ -156,6 +156,12 @@ def test_each_model_runs_on_its_own_device_and_bridges_on_the_anchor_s(anchor: s
         place(part, anchor, mode)
     place(composed.augment("kv"), augment, mode)
     composed.__setstate__(composed.__getstate__())  # views anew, over the weights as they are now
+    given: list[str] = []
+
+    def note(_: nn.Module, __: Any, arguments: dict[str, Any]) -> None:
+        given.extend(value.device.type for value in arguments.values() if isinstance(value, Tensor))
+
+    composed._runner._augments["kv"].model.register_forward_pre_hook(note, with_kwargs=True)
     with mode:
         ids, mask = torch.ones(2, 11, dtype=torch.long, device=anchor), torch.ones(2, 11, device=anchor)
         out = composed(ids, attention_mask=mask, labels=ids)
@@ -170,6 +176,7 @@ def test_each_model_runs_on_its_own_device_and_bridges_on_the_anchor_s(anchor: s
         assert composed(ids[:, :1], past_key_values=cache).logits.device == here
         composed.train()(ids, labels=ids).loss.backward()
         assert {weight.grad.device for _, weight in composed.trainable() if weight.grad is not None} == {here}
+    assert given == [augment] * 9  # ids, mask and positions, three times
 
 
 # -- on an accelerator ----------------------------------------------------------------------------------------------
