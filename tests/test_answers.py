@@ -24,7 +24,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> ComposedModel:
 
 def test_an_answer_is_what_generate_writes_after_the_prompt(model: ComposedModel) -> None:
     ids = torch.tensor([[5, 7, 11]])
-    written = model.generate(ids, max_new_tokens=5, do_sample=False)  # type: ignore[misc]
+    written = model.generate(ids, max_new_tokens=5, do_sample=False)
     expected = " ".join(f"w{token}" for token in written[0, 3:].tolist())
     assert answer(model, PROMPT, Sampling(max_new_tokens=5)) == Answer(on=("kv", "tetum"), text=expected)
 
