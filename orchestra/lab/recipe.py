@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from transformers import PreTrainedTokenizerFast
@@ -15,6 +16,9 @@ from orchestra.lab.fitting import Fit
 from orchestra.lab.table import Table, recite
 from orchestra.lab.tokenizer import END
 
+Encode = Callable[[PreTrainedTokenizerFast, Sequence[Any]], Batch]
+"""Makes a batch of what a lesson draws."""
+
 _NUMBERS = tuple(str(number) for number in range(MAX_VALUE + 1))
 
 
@@ -24,11 +28,13 @@ class Stage:
 
     Attributes:
         lesson: draws what is learnt.
+        encode: makes batches of it.
         answers: how long the fixed directions of a specialist's answers are (`models.freeze_answers`).
     """
 
     lesson: Draw
     fit: Fit
+    encode: Encode = encode
     answers: float = 0.0
 
 
@@ -60,7 +66,6 @@ class Specialist:
 
     domain: Domain
     model: Model
-    encode: Callable[[PreTrainedTokenizerFast, Sequence[Any]], Batch]
     answers: tuple[str, ...]
     bridges: Fit
     bundle: str
@@ -105,19 +110,26 @@ def anchor() -> Model:
 def kv(table: Table | None = None) -> Specialist:
     """The private table."""
     table = table or Table()
+    domain = keys.domain(table)
     settle = Stage(
         lesson=lambda rng, _: recite(rng, table, short=0.15),
         fit=Fit(steps=2000, batch=256, rate=3e-4, weight_decay=0.02, warmup=50, seed=3),
         answers=0.6,
     )
-    stages = _stages(lambda rng, _: recite(rng, table), steps=(2200, 700), batch=256) | {"settle": settle}
+    among_text = Stage(
+        lesson=lambda rng, _: recital.recite(rng, domain, longest=8, atoms=0.4),
+        encode=partial(recital.encode, silence=False),
+        fit=Fit(steps=1200, batch=128, rate=3e-4, weight_decay=0.02, warmup=50, seed=4),
+        answers=0.6,
+    )
+    stages = _stages(lambda rng, _: recite(rng, table), encode, steps=(2200, 700), batch=256)
+    stages |= {"settle": settle, "among-text": among_text}
     model = Model(name="kv", layers=3, inner=4, seed=1, stages=stages)
     return Specialist(
-        domain=keys.domain(table),
+        domain=domain,
         model=model,
-        encode=encode,
         answers=_NUMBERS,
-        bridges=replace(_BRIDGES, batch=128),
+        bridges=replace(_BRIDGES, steps=800, batch=128),
         bundle="kv-small/kv",
         atoms=f"{table.size:,} keys of 2 to 6 letters; bridges may see {len(table.seen):,} of them",
     )
@@ -159,12 +171,10 @@ def _speaking(domain: Domain, *, layers: int, seed: int, steps: tuple[int, int],
     def lesson(rng: random.Random, _: int) -> recital.Recital:
         return recital.recite(rng, domain)
 
+    stages = _stages(lesson, recital.encode, steps=steps, batch=batch)
     return Specialist(
         domain=domain,
-        model=Model(
-            name=domain.name, layers=layers, inner=4, seed=seed, stages=_stages(lesson, steps=steps, batch=batch)
-        ),
-        encode=recital.encode,
+        model=Model(name=domain.name, layers=layers, inner=4, seed=seed, stages=stages),
         answers=(*_NUMBERS, END),
         bridges=_BRIDGES,
         bundle=f"trio/{domain.name}",
@@ -172,11 +182,11 @@ def _speaking(domain: Domain, *, layers: int, seed: int, steps: tuple[int, int],
     )
 
 
-def _stages(lesson: Draw, *, steps: tuple[int, int], batch: int) -> dict[str, Stage]:
+def _stages(lesson: Draw, encode: Encode, *, steps: tuple[int, int], batch: int) -> dict[str, Stage]:
     """Learning, and polishing with shorter answers: the less states hold but the answer, the better they are read."""
     learn = Fit(steps=steps[0], batch=batch, rate=1e-3, weight_decay=0.02)
     polish = Fit(steps=steps[1], batch=batch, rate=3e-4, weight_decay=0.02, warmup=50, seed=1)
     return {
-        "learn": Stage(lesson=lesson, fit=learn, answers=0.9),
-        "polish": Stage(lesson=lesson, fit=polish, answers=0.6),
+        "learn": Stage(lesson=lesson, encode=encode, fit=learn, answers=0.9),
+        "polish": Stage(lesson=lesson, encode=encode, fit=polish, answers=0.6),
     }

@@ -17,11 +17,17 @@ _MARKS = string.ascii_letters + string.digits + "()[],\"'<>._#"
 _EVERY = 5  # of the tokens inside a piece, one in so many is a lesson in silence
 
 
-def recite(rng: random.Random, domain: Domain) -> Recital:
-    """Up to three atoms among words, numbers, marks and operators; an atom at the end may be answered."""
+def recite(rng: random.Random, domain: Domain, *, longest: int = 3, atoms: float = 0.65) -> Recital:
+    """Atoms among words, numbers, marks and operators; an atom at the end may be answered.
+
+    Args:
+        longest: how many items there may be, atoms or other text.
+        atoms: the share of atoms among them.
+    """
     found: list[Piece] = []
-    for _ in range(rng.randint(1, 3)):
-        kind = rng.choices(("atom", "number", "words", "marks"), (0.65, 0.1, 0.15, 0.1))[0]
+    other = (1 - atoms) / 7
+    for _ in range(rng.randint(1, longest)):
+        kind = rng.choices(("atom", "number", "words", "marks"), (atoms, 2 * other, 3 * other, 2 * other))[0]
         if kind == "atom":
             found += domain.pieces(domain.draw(rng, None))
         elif kind == "number":

@@ -18,7 +18,6 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 from orchestra.api import load
 from orchestra.draw import svg
 from orchestra.lab import tokenizer
-from orchestra.lab.batches import encode
 from orchestra.lab.exercises import encode_with_twins, exercise
 from orchestra.lab.fitting import fit
 from orchestra.lab.models import freeze_answers, small_llama, write_number_embeddings
@@ -79,7 +78,8 @@ def _train_anchor(output: Path, words: PreTrainedTokenizerFast, anchor: Model) -
         write_number_embeddings(model, words)
         for name, stage in anchor.stages.items():
             checkpoint = clock.with_name(f"{anchor.name}-{name}.pt")
-            fit(model, stage.lesson, partial(encode, words), stage.fit, checkpoint=checkpoint, title=checkpoint.stem)
+            made = partial(stage.encode, words)
+            fit(model, stage.lesson, made, stage.fit, checkpoint=checkpoint, title=checkpoint.stem)
         return model
 
     _once(output, anchor.name, words, train)
@@ -91,7 +91,7 @@ def _train_augment(output: Path, words: PreTrainedTokenizerFast, specialist: Spe
         for name, stage in specialist.model.stages.items():
             freeze_answers(model, [words.get_vocab()[answer] for answer in specialist.answers], size=stage.answers)
             checkpoint = clock.with_name(f"{specialist.name}-{name}.pt")
-            made = partial(specialist.encode, words)
+            made = partial(stage.encode, words)
             fit(model, stage.lesson, made, stage.fit, checkpoint=checkpoint, title=checkpoint.stem)
         return model
 

@@ -27,6 +27,11 @@ def test_inside_a_piece_one_token_in_five_is_a_lesson_in_silence(words: PreTrain
     assert labels.eq(END_ID).sum() == 1 + 5 + 1  # after the beginning, inside, and at the end
 
 
+def test_without_silence_only_values_are_learnt(words: PreTrainedTokenizerFast) -> None:
+    _, labels, _ = encode(words, [(("a" * 26, None), (">", 31), (" ", None))], silence=False)
+    assert labels[labels != IGNORED].tolist() == [words.convert_tokens_to_ids("31")]
+
+
 def test_an_answered_atom_comes_last_with_its_value() -> None:
     for seed in range(200):
         *_, before, last = recite(random.Random(seed), python.DOMAIN)
