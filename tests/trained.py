@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Callable, Iterable
+from functools import cache
+from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
@@ -12,15 +14,26 @@ LLAMA3 = (
 )
 BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
 END = "<|endoftext|>"
+SCRIPTS = {path.stem: path.read_text(encoding="utf-8") for path in sorted((Path(__file__).parent / "texts").iterdir())}
+ODD = (
+    "I've it'd they'll 'tis 'twas' ''s",
+    "a  b   c \n\n  d\t\te \n \n\n\n x\r\n  y   ",
+    "e\u0301a\u0300\u0323 \u1112\u1161\u11ab \u304b\u3099 n\u0303",
+    "\U0001f469\u200d\U0001f4bb\U0001f468\u200d\U0001f469\u200d\U0001f467 \U0001f1f9\U0001f1f1\u2764\ufe0f!",
+    "\U0001f44d\U0001f3fd",
+    "see <|endoftext|> and <|endof text|> <|endoftext",
+    "0x80000 12345678 3.14159,26 1,000,000",
+    '_Feature __init__ "_x" ...and (so) -- on ==>',
+    "antidisestablishmentarianism" * 5,
+    "=" * 150 + "\n" + " " * 90 + "x",
+)
 
 
 def _byte_level(size: int) -> tuple[Tokenizer, trainers.Trainer]:
     tokenizer = Tokenizer(models.BPE())
     tokenizer.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(
-        vocab_size=size, initial_alphabet=alphabet, special_tokens=[END], show_progress=False
-    )
+    trainer = trainers.BpeTrainer(vocab_size=size, initial_alphabet=alphabet, special_tokens=[END], show_progress=False)
     return tokenizer, trainer
 
 
@@ -53,9 +66,7 @@ def _unigram(size: int) -> tuple[Tokenizer, trainers.Trainer]:
 def metaspace(size: int) -> tuple[Tokenizer, trainers.Trainer]:
     tokenizer, trainer = _unigram(size)
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
-    tokenizer.decoder = decoders.Sequence(
-        [decoders.ByteFallback(), decoders.Metaspace(prepend_scheme="first")]
-    )
+    tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Metaspace(prepend_scheme="first")])
     return tokenizer, trainer
 
 
@@ -130,6 +141,12 @@ def train(kind: str, lines: Iterable[str], size: int) -> Tokenizer:
             ],
         }
     return Tokenizer.from_str(json.dumps(content))
+
+
+@cache
+def tokenizer(kind: str) -> PreTrainedTokenizerFast:
+    """A small one, trained on a page of each script."""
+    return fast(train(kind, [line for text in SCRIPTS.values() for line in text.splitlines(keepends=True)], 900))
 
 
 def fast(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
