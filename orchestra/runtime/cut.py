@@ -6,22 +6,23 @@ vocabulary names them. If a tokenization has a boundary at a place, its tokens b
 What the tokenizations up to all these places have in common can therefore be committed, and nothing else can.
 """
 
-import json
 import unicodedata
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from typing import Any
 
-from tokenizers import Tokenizer
+from tokenizers import Encoding
 from transformers import PreTrainedTokenizerBase
+
+from orchestra.runtime.traits import describe, first_and_inner, traits
 
 LIMIT = 64
 """Past so many held characters some are committed anyway."""
 KEPT = 16
 """So many of them are kept back then: a token so far from the end seldom changes."""
-_BLANKS_GO = ("WhitespaceSplit", "Whitespace", "BertPreTokenizer")
-_COMPOSE = {"NFC", "NFD", "NFKC", "NFKD", "Precompiled"}
+REMEMBERED = 16384
+"""Words come back; so many stretches keep their tokens in memory."""
+APOSTROPHES = ("'", "\u2019")
 _JOINING = {*map(chr, range(0x1160, 0x1200)), "\uff9e", "\uff9f"}  # vowels and finals of Hangul, half-width voicing
 
 
@@ -33,25 +34,16 @@ class Cutter:
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
-        content = json.loads(tokenizer.backend_tokenizer.to_str())
-        content |= {"truncation": None, "padding": None, "post_processor": None}
-        inner = content | {part: _inner(content.get(part)) for part in ("normalizer", "pre_tokenizer")}
-        self._inner = Tokenizer.from_str(json.dumps(inner))
-        outer = content | {"normalizer": _unstripped(content.get("normalizer"))}
-        self._first = self._inner if outer == inner else Tokenizer.from_str(json.dumps(outer))
-        self._affixes = tuple(_affixes(content))
-        kinds = {part["type"] for part in _flat(content.get("normalizer"))}
-        self._composes = bool(kinds & _COMPOSE)
-        patterns = "".join(_patterns(content.get("pre_tokenizer")))
-        self._waits_on_blanks = "(?!" in patterns or "(?=" in patterns or bool(kinds & {"Replace"} and _regex(content))
-        self._waits_on_apostrophes = "'" in patterns
-        self._eats_blanks = any(token["lstrip"] for token in content["added_tokens"])
-        model = content["model"]
-        self._drops = model["type"] == "BPE" and not model.get("unk_token")
+        content = describe(tokenizer)
+        self._traits = traits(content)
+        self._first, self._inner = first_and_inner(content)
         self._vocabulary = self._inner.get_vocab(with_added_tokens=False)
-        self._spread = lru_cache(maxsize=65536)(self._spread_one)
-        self._encoded = lru_cache(maxsize=16384)(self._encode)
-        added = {"".join(self._spread(sign, False) for sign in token["content"]) for token in content["added_tokens"]}
+        self._encoded: dict[tuple[str, bool], tuple[int, ...]] = {}
+        self._seen: dict[tuple[str, bool], str] = {}
+        names = [token["content"] for token in content["added_tokens"]]
+        again = (name for name in names if self.encode(f"{name}a", True) != self.encode(f"{name}a", False))
+        self._begins_again = tuple(again)
+        added = {"".join(self._see(sign, False) for sign in name) for name in names}
         self._known = {self._bare(token) for token in self._vocabulary} | added
         self._sorted = sorted(self._known)
         self._longest = max(map(len, self._sorted), default=1)
@@ -62,30 +54,53 @@ class Cutter:
         Args:
             first: whether the whole text starts with it.
         """
-        return self._encoded(text, first)
+        ids = self._encoded.get((text, first))
+        if ids is None:
+            if len(self._encoded) >= REMEMBERED:
+                self._encoded.clear()
+            ids = self._encoded[text, first] = tuple(self._encoding(text, first).ids)
+        return ids
+
+    def begins_again(self, text: str) -> bool:
+        """Whether the tokenizer takes what comes after a text for the start of one, as some do after special tokens."""
+        return text.endswith(self._begins_again)
 
     def lost(self, text: str) -> str | None:
         """A character that the tokenizer would drop without a word; None where it has tokens for all."""
-        return next((sign for sign in text if self._is_lost(sign)), None) if self._drops else None
+        return next((sign for sign in text if self._is_lost(sign)), None) if self._traits.drops else None
 
     def cut(self, held: str, first: bool) -> int:
         """How many characters of what is held may be committed now, whatever comes later."""
         place = self._agreed(held, first) if held else 0
         return place if place or len(held) <= LIMIT else self._anyway(held, first)
 
+    def tokens(self, held: str, place: int, first: bool) -> tuple[int, ...]:
+        """The tokens of what is held up to a cut.
+
+        How a run of blanks is parted may depend on the character after it, so then that is tokenized as well.
+        """
+        if self._traits.looks_ahead and held[place : place + 1].strip() and held[max(0, place - 2) : place].isspace():
+            boundaries = self._boundaries(held, first, len(held), exact=False)
+            count = next((count for at, count in boundaries if at == place), 0)
+            if count:
+                return self.encode(held, first)[:count]
+        return self.encode(held[:place], first)
+
     def _agreed(self, held: str, first: bool) -> int:
         spread, starts = self._laid_out(held, first)
-        ends = sorted({*self._last_boundaries(spread, starts), *self._unsettled(held), len(held)})
-        if self._eats_blanks:
-            ends = sorted({*ends, *(len(held[:end].rstrip()) for end in ends)})
+        places = {place: at for at, place in starts.items()}
+        wanted = {*self._last_boundaries(spread, starts), *self._unsettled(held), len(held)}
+        if self._traits.eats_blanks:
+            wanted |= {len(held[:end].rstrip()) for end in wanted}
+        ends = sorted({next(place for place in range(end, -1, -1) if place in places) for end in wanted})
         if (low := ends[0]) == 0:
             return 0
-        if not self._affixes and not self._spanned(spread, starts, low):
+        if not self._traits.whole_words and self._parts(held, low) and not self._spanned(spread, places[low]):
             return low
         others = [self.encode(held[:end], first) for end in ends]
         shared = min(_shared(others[0], other) for other in others)
         for place, count in self._boundaries(held[:low], first, shared):
-            if self._restarts(held, place, others[-1][count:]):
+            if self._parts(held, place) and self._restarts(held, place, others[-1][count:]):
                 return place
         return 0
 
@@ -94,19 +109,21 @@ class Cutter:
         fitting = (place for place, _ in self._boundaries(held, first, len(held)) if place <= most)
         return next(fitting, most)
 
-    def _boundaries(self, text: str, first: bool, most: int) -> Iterator[tuple[int, int]]:
+    def _boundaries(self, text: str, first: bool, most: int, exact: bool = True) -> Iterator[tuple[int, int]]:
         """Places where the tokens of a text may be parted, the last first, each with the number of tokens before it."""
-        encoding = (self._first if first else self._inner).encode(text, add_special_tokens=False)
+        encoding = self._encoding(text, first)
         ids, offsets = encoding.ids, encoding.offsets
         for count in range(min(most, len(ids)), 0, -1):
             place = offsets[count - 1][1]
             inside = count < len(ids) and offsets[count][0] < place
-            if not inside and self.encode(text[:place], first) == tuple(ids[:count]):
+            if not inside and (not exact or self.encode(text[:place], first) == tuple(ids[:count])):
                 yield place, count
 
     def _restarts(self, held: str, place: int, following: tuple[int, ...]) -> bool:
         """Whether the text after a place gives the same tokens by itself; where words mark their inside it may not."""
-        return not self._affixes or self.encode(held[place:], False) == following
+        if not self._traits.whole_words:
+            return True
+        return bool(following or held[place:].isspace()) and self.encode(held[place:], False) == following
 
     def _laid_out(self, held: str, first: bool) -> tuple[str, dict[int, int]]:
         """What is held as the model sees it, and for each place where it may be parted the place in the text."""
@@ -116,7 +133,7 @@ class Cutter:
             if index < last and self._joins(held[index + 1]):
                 continue
             starts[length] = begin
-            part = self._spread(held[begin : index + 1], first and begin == 0)
+            part = self._see(held[begin : index + 1], first and begin == 0)
             begin = index + 1
             length += len(part)
             parts.append(part)
@@ -144,24 +161,40 @@ class Cutter:
 
     def _unsettled(self, held: str) -> Iterator[int]:
         """Places before what a normaliser or a pattern of the pre-tokenizer may still see otherwise."""
-        if self._composes:
+        if self._traits.composes:
             begin = len(held) - 1
             while begin > 0 and self._joins(held[begin]):
                 begin -= 1
             yield begin
-        if self._waits_on_blanks:
+        if self._traits.looks_ahead:
             yield len(held.rstrip())
-        if self._waits_on_apostrophes:
-            yield from (place for place in range(max(0, len(held) - 2), len(held)) if held[place] in "'’")
+        if not self._parts(held, len(held)):
+            yield next(place for place in range(len(held) - 1, -1, -1) if self._parts(held, place))
+        if self._traits.contracts:
+            yield from (place for place in range(max(0, len(held) - 2), len(held)) if held[place] in APOSTROPHES)
+
+    def _parts(self, held: str, place: int) -> bool:
+        """Whether a pattern of the pre-tokenizer may begin anew at a place.
+
+        Patterns group digits from the first of a number on, attach a sign to the letters after it unless it ends a run
+        of signs, and see a contraction in an apostrophe with letters after it unless signs are before it.
+        """
+        if place == 0:
+            return True
+        before, after = _class(held[place - 1]), _class(held[place]) if place < len(held) else ""
+        if before == "digit":
+            return not (self._traits.groups and after in ("digit", ""))
+        if before == "letter" or after not in ("sign", ""):
+            return True
+        return not (self._traits.attaches or (self._traits.contracts and held[place : place + 1] in ("", *APOSTROPHES)))
 
     def _goes_on(self, text: str) -> bool:
         """Whether a longer token begins so."""
         place = bisect_right(self._sorted, text)
         return place < len(self._sorted) and self._sorted[place].startswith(text)
 
-    def _spanned(self, spread: str, starts: Mapping[int, int], place: int) -> bool:
-        """Whether a token may reach over a place of the text, to a place that is known."""
-        middle = next(at for at, begin in starts.items() if begin == place)
+    def _spanned(self, spread: str, middle: int) -> bool:
+        """Whether a token may reach over a place, to one that is known."""
         for begin in range(max(0, middle - self._longest + 1), middle):
             at = bisect_left(self._sorted, spread[begin : middle + 1])
             if at < len(self._sorted) and self._sorted[at].startswith(spread[begin : middle + 1]):
@@ -172,51 +205,34 @@ class Cutter:
 
     def _joins(self, sign: str) -> bool:
         """Whether a normaliser may join a character to the one before it."""
-        return self._composes and (unicodedata.category(sign)[0] == "M" or sign in _JOINING)
+        return self._traits.composes and (unicodedata.category(sign)[0] == "M" or sign in _JOINING)
 
-    def _spread_one(self, text: str, first: bool) -> str:
+    def _see(self, text: str, first: bool) -> str:
         """Some characters as the model sees them; a blank where the pre-tokenizer takes them away."""
-        tokenizer = self._first if first else self._inner
-        normal = text if tokenizer.normalizer is None else tokenizer.normalizer.normalize_str(text)
-        if not normal or tokenizer.pre_tokenizer is None:
-            return normal
-        return self._bare("".join(piece for piece, _ in tokenizer.pre_tokenizer.pre_tokenize_str(normal))) or " "
+        seen = self._seen.get((text, first))
+        if seen is None:
+            tokenizer = self._first if first else self._inner
+            seen = text if tokenizer.normalizer is None else tokenizer.normalizer.normalize_str(text)
+            if seen and tokenizer.pre_tokenizer is not None:
+                seen = "".join(piece for piece, _ in tokenizer.pre_tokenizer.pre_tokenize_str(seen))
+                seen = self._bare(seen) or " "
+            self._seen[text, first] = seen
+        return seen
 
     def _bare(self, token: str) -> str:
-        for affix in self._affixes:
+        for affix in self._traits.affixes:
             token = token.removeprefix(affix).removesuffix(affix)
         return token
 
-    def _encode(self, text: str, first: bool) -> tuple[int, ...]:
-        return tuple((self._first if first else self._inner).encode(text, add_special_tokens=False).ids)
+    def _encoding(self, text: str, first: bool) -> Encoding:
+        return (self._first if first else self._inner).encode(text, add_special_tokens=False)
 
     def _is_lost(self, sign: str) -> bool:
-        spread = self._spread(sign, False)
+        spread = self._see(sign, False)
         return any(part not in self._vocabulary and not self._in_bytes(part) for part in spread if spread != " ")
 
     def _in_bytes(self, sign: str) -> bool:
         return all(f"<0x{byte:02X}>" in self._vocabulary for byte in sign.encode())
-
-
-def why_unfoldable(tokenizer: PreTrainedTokenizerBase) -> Iterator[str]:
-    """Every reason why a growing text cannot be tokenized stretch by stretch."""
-    if not tokenizer.is_fast:
-        yield f"it is a {type(tokenizer).__name__}, which has no fast backend (tokenizer.json)"
-        return
-    model = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
-    if model.get("dropout"):
-        yield f"it tokenizes by chance (dropout {model['dropout']})"
-    vocabulary = tokenizer.backend_tokenizer.get_vocab()
-    unknown = model.get("unk_id") if model["type"] == "Unigram" else vocabulary.get(model.get("unk_token"))
-    if unknown is None and model["type"] != "BPE":
-        yield f"its {model['type']} has no token for what it does not know"
-
-
-def opening(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
-    """The tokens that a tokenizer itself puts in front of any text."""
-    encoding = tokenizer.backend_tokenizer.encode("a")
-    count = encoding.special_tokens_mask.index(0) if 0 in encoding.special_tokens_mask else 0
-    return tuple(encoding.ids[:count])
 
 
 def _shared(left: tuple[int, ...], right: tuple[int, ...]) -> int:
@@ -225,60 +241,7 @@ def _shared(left: tuple[int, ...], right: tuple[int, ...]) -> int:
     return next(unlike, min(len(left), len(right)))
 
 
-def _flat(part: Mapping[str, Any] | None) -> list[dict[str, Any]]:
-    """The normalisers, or pre-tokenizers, of a sequence, in order."""
-    if part is None:
-        return []
-    inner = part.get("normalizers") or part.get("pretokenizers") if part["type"] == "Sequence" else None
-    return [dict(part)] if inner is None else [one for each in inner for one in _flat(each)]
-
-
-def _sequence(parts: list[dict[str, Any]], like: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    names = {"normalizers": parts, "pretokenizers": parts}
-    if like is None or like["type"] != "Sequence":
-        return parts[0] if parts else None
-    return {"type": "Sequence"} | {name: value for name, value in names.items() if name in like}
-
-
-def _inner(part: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """A normaliser or pre-tokenizer for the inside of a text: it puts nothing in front, and strips nothing."""
-    parts, blanks_went = [], False
-    for one in _flat(part):
-        if one["type"] in ("Prepend", "Strip"):
-            continue
-        if one["type"] == "Metaspace" and not blanks_went:
-            one["prepend_scheme"] = "never"
-        if one["type"] == "ByteLevel" and "add_prefix_space" in one:
-            one["add_prefix_space"] = False
-        blanks_went = blanks_went or one["type"] in _BLANKS_GO
-        parts.append(one)
-    return _sequence(parts, part)
-
-
-def _unstripped(part: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """A normaliser that leaves the end of a stretch as it is."""
-    return _sequence([one | ({"strip_right": False} if one["type"] == "Strip" else {}) for one in _flat(part)], part)
-
-
-def _affixes(content: Mapping[str, Any]) -> Iterator[str]:
-    """What marks the inside, the start or the end of a word in the tokens themselves."""
-    for name in ("continuing_subword_prefix", "end_of_word_suffix"):
-        if affix := content["model"].get(name):
-            yield affix
-    kinds = _flat(content.get("pre_tokenizer"))
-    if kinds and kinds[0]["type"] in _BLANKS_GO:
-        yield from (kind["replacement"] for kind in kinds if kind["type"] == "Metaspace")
-
-
-def _patterns(part: Mapping[str, Any] | None) -> Iterator[str]:
-    """The regular expressions of a pre-tokenizer; that of GPT-2 is built in."""
-    for one in _flat(part):
-        if one["type"] == "ByteLevel" and one["use_regex"]:
-            yield r"'s|\s+(?!\S)"
-        elif one["type"] == "Split":
-            yield one["pattern"].get("Regex", "")
-
-
-def _regex(content: Mapping[str, Any]) -> bool:
-    """Whether a normaliser replaces what a pattern finds, runs of blanks as a rule."""
-    return any("Regex" in part.get("pattern", {}) for part in _flat(content.get("normalizer")))
+@lru_cache(maxsize=65536)
+def _class(sign: str) -> str:
+    kind = unicodedata.category(sign)[0]
+    return "letter" if kind == "L" else "digit" if kind == "N" else "blank" if sign.isspace() else "sign"

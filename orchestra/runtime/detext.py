@@ -1,20 +1,22 @@
 """Tokens to text, one after the other, and never a character taken back.
 
-A tokenizer's own `decode` may clean up spaces, and turns half of a character into a replacement sign that the other half
-takes back. Here each token is a piece, bytes of UTF-8; bytes that do not make a whole character yet wait for the next token.
-The pieces, joined, are what `decode` gives without any cleaning up.
+A tokenizer's own `decode` may clean up spaces, and turns half of a character into a replacement sign that the other
+half takes back. Here each token is a piece, bytes of UTF-8; bytes that do not make a whole character yet wait for the
+next token. The pieces, joined, are what `decode` gives without any cleaning up.
 """
 
 import codecs
-import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tokenizers.pre_tokenizers import ByteLevel
 from transformers import PreTrainedTokenizerBase
 
 from orchestra.errors import ComposeError
+from orchestra.runtime.traits import describe, flat
+
+_BYTE = re.compile("<0x[0-9A-Fa-f]{2}>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ class Detext:
             )
         self._special = {index: template.get(name, "").encode() for index, name in names.items()}
         self._added = {index: token.content.encode() for index, token in added.items()}
-        self._rules = _flat(json.loads(self._backend.to_str()).get("decoder"))
+        self._rules = flat(describe(tokenizer).get("decoder"))
         self._dropped = sum(_leading(rule) for rule in self._rules)
         self._bytes = {piece: byte for byte, piece in _alphabet().items()}
         self._pieces: dict[int, bytes] = {}
@@ -82,7 +84,7 @@ class Detext:
             kind = rule["type"]
             if kind == "ByteLevel" and all(sign in self._bytes for sign in text):
                 return bytes(self._bytes[sign] for sign in text)
-            if kind == "ByteFallback" and len(text) == 6 and text.startswith("<0x") and text.endswith(">"):
+            if kind == "ByteFallback" and _BYTE.fullmatch(text):
                 return bytes([int(text[3:5], 16)])
             if kind == "Replace":
                 text = text.replace(rule["pattern"]["String"], rule["content"])
@@ -98,7 +100,7 @@ def why_unreadable(tokenizer: PreTrainedTokenizerBase) -> Iterator[str]:
     if not tokenizer.is_fast:
         yield f"it is a {type(tokenizer).__name__}, which has no fast backend (tokenizer.json)"
         return
-    rules = _flat(json.loads(tokenizer.backend_tokenizer.to_str()).get("decoder"))
+    rules = flat(describe(tokenizer).get("decoder"))
     if not rules:
         yield "it has no decoder, so that its tokens would be joined by blanks that are not in the text"
     fused = False
@@ -119,17 +121,8 @@ def _leading(rule: Mapping[str, Any]) -> int:
     return int(rule["type"] == "WordPiece" or (rule["type"] == "Metaspace" and rule["prepend_scheme"] != "never"))
 
 
-def _flat(rule: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:
-    """The decoders of a sequence, in order."""
-    if rule is None:
-        return []
-    return [part for inner in rule["decoders"] for part in _flat(inner)] if rule["type"] == "Sequence" else [rule]
-
-
 def _alphabet() -> dict[int, str]:
     """The sign by which byte-level tokenizers write each byte: its own where it is printable, else one past 255."""
     printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     others = (byte for byte in range(256) if byte not in printable)
-    signs = {byte: chr(byte) for byte in printable} | {byte: chr(256 + i) for i, byte in enumerate(others)}
-    assert set(signs.values()) == set(ByteLevel.alphabet())
-    return signs
+    return {byte: chr(byte) for byte in printable} | {byte: chr(256 + i) for i, byte in enumerate(others)}

@@ -5,7 +5,6 @@ committed, and never taken back. So what was committed at or before an anchor to
 and reading a text at once or token by token is the same fold.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
@@ -13,8 +12,9 @@ from transformers import PreTrainedTokenizerBase
 
 from orchestra.errors import ComposeError
 from orchestra.io.facts import tokenizer_digest
-from orchestra.runtime.cut import LIMIT, Cutter, opening, why_unfoldable
+from orchestra.runtime.cut import LIMIT, Cutter
 from orchestra.runtime.detext import Detext, Tail, why_unreadable
+from orchestra.runtime.traits import describe, opening, why_unfoldable
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +24,16 @@ class State:
     Attributes:
         held: text that is not committed yet.
         opened: whether the tokens that come before any text are committed.
-        first: whether the text starts with what is held.
+        first: whether the augment's tokenizer takes what is held for the start of a text.
     """
 
-    tail: Tail = Tail()
+    tail: Tail
     held: str = ""
     opened: bool = False
     first: bool = True
+
+
+START = State(Tail())
 
 
 class Stream:
@@ -79,7 +82,7 @@ class Stream:
         return state, committed
 
     def close(self, state: State) -> tuple[State, tuple[int, ...]]:
-        """Commit what is held, on purpose, as at the end of a prompt: its last word is read before the first is written.
+        """Commit what is held, on purpose, as at a prompt's end: its last word is read before the first is written.
 
         Bytes that do not make a character yet still wait. Arguments as for `step`; the fold goes on from here.
         """
@@ -92,7 +95,8 @@ class Stream:
                 f"{self._name}: its tokenizer has no token for {sign!r} (U+{ord(sign):04X}), nor one for what it does "
                 "not know, and the text would be lost."
             )
-        return replace(state, held=held, first=False), self._cutter.encode(text, state.first)
+        ids = self._cutter.tokens(state.held, place, state.first)
+        return replace(state, held=held, first=self._cutter.begins_again(text)), ids
 
 
 class Reading:
@@ -123,7 +127,7 @@ class Reading:
     def read(self, tokens: Iterable[int]) -> None:
         """Read tokens of the anchor, padding left out."""
         for token in tokens:
-            state, ids = self._stream.step(self._states[-1] if self._states else State(), token)
+            state, ids = self._stream.step(self._states[-1] if self._states else START, token)
             self._states.append(state)
             self.ids += ids
             self.counts.append(len(self.ids))
@@ -163,5 +167,4 @@ def same_tokenizer(one: PreTrainedTokenizerBase, other: PreTrainedTokenizerBase)
     """Whether two tokenizers give the same tokens for every text, so that one model can take the other's."""
     if not (one.is_fast and other.is_fast):
         return False
-    left, right = (tokenizer_digest(json.loads(each.backend_tokenizer.to_str())) for each in (one, other))
-    return left == right
+    return tokenizer_digest(describe(one)) == tokenizer_digest(describe(other))
