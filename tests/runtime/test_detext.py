@@ -115,9 +115,7 @@ def test_special_tokens_are_what_the_template_says_or_nothing() -> None:
 
 
 def test_a_template_for_no_special_token_is_refused() -> None:
-    message = (
-        "template maps <s>, which the anchor's tokenizer does not have as a special token; it has <|endoftext|>."
-    )
+    message = "template maps <s>, which the anchor's tokenizer does not have as a special token; it has <|endoftext|>."
     with pytest.raises(ComposeError, match=f"^{re.escape(message)}$"):
         Detext(tokenizer(GPT2), {"<s>": "", END: ""})
     with pytest.raises(ComposeError, match=r"token; it has none\.$"):
