@@ -58,9 +58,9 @@ def differing(found: list[int], whole: list[int]) -> int:
 def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--vocabulary", type=int, default=8000)
-    parser.add_argument("--characters", type=int, default=16000, help="measured per text")
-    parser.add_argument("--train", type=int, default=300000, help="characters per text to train on")
+    parser.add_argument("--vocabulary", type=int, default=6000)
+    parser.add_argument("--characters", type=int, default=20000, help="measured per text")
+    parser.add_argument("--train", type=int, default=100000, help="characters per text to train on")
     parser.add_argument("--kinds", nargs="*", default=list(KINDS))
     parser.add_argument("--texts", nargs="*")
     options = parser.parse_args()

@@ -17,7 +17,8 @@ from orchestra.runtime.stream import Reading, Stream, check_foldable, same_token
 from tests.trained import END, KINDS, ODD, SCRIPTS, fast, tokenizer, train
 
 GPT2, LLAMA3, LLAMA2 = "byte-level, GPT-2", "byte-level, Llama 3, NFC", "BPE with bytes, Llama 2"
-WORDPIECE, CHARACTERS, UNIGRAM = "WordPiece, Bert", "characters", "unigram, no pre-tokenizer"
+WORDPIECE, CHARACTERS = "WordPiece, Bert", "characters"
+UNIGRAM, METASPACE = "unigram, no pre-tokenizer", "unigram, Metaspace"
 ANCHORS = (GPT2, LLAMA2, CHARACTERS)
 SIGNS = [" ", "  ", "\n", "\t", "'", "e", "s", "v", "t", "re", "the", "\u0301", "\u00e9", "1", "12", "_", '"', ".", "("]
 SIGNS += [
@@ -138,6 +139,8 @@ def test_reading_at_once_is_reading_in_parts_and_nothing_committed_is_ever_taken
 def test_text_is_never_lost_nor_doubled(kind: str, anchor: str, text: str, closed: bool) -> None:
     if kind == LLAMA2:  # it puts a blank after each special token
         text = text.replace(END, "")
+    if kind == METASPACE:  # it takes a blank at the start for the one that it puts there
+        text = text.lstrip(" ")
     reading, said, found = Reading(stream_of(kind, anchor)), Decoding(anchor), Decoding(kind)
     for token in ids_of(anchor, text):
         before = len(reading.ids)
@@ -271,7 +274,7 @@ def test_a_copy_goes_on_by_itself() -> None:
 
 def test_what_an_augment_puts_before_a_text_is_committed_at_the_first_token() -> None:
     augment = fast(Tokenizer.from_str(tokenizer(GPT2).backend_tokenizer.to_str()))
-    index = augment.convert_tokens_to_ids(END)
+    index = augment.backend_tokenizer.get_vocab()[END]
     augment.backend_tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{END} $A {END}", special_tokens=[(END, index)]
     )
@@ -283,7 +286,7 @@ def test_what_an_augment_puts_before_a_text_is_committed_at_the_first_token() ->
 
 
 def test_the_anchor_s_special_tokens_are_text_to_the_augment_only_where_the_template_says_so() -> None:
-    ids = [*ids_of(GPT2, "yes"), tokenizer(GPT2).convert_tokens_to_ids(END), *ids_of(GPT2, " no")]
+    ids = [*ids_of(GPT2, "yes"), tokenizer(GPT2).backend_tokenizer.get_vocab()[END], *ids_of(GPT2, " no")]
     for template, text in (({}, "yes no"), ({END: "\n\n"}, "yes\n\n no"), ({END: END}, f"yes{END} no")):
         reading = Reading(Stream(tokenizer(GPT2), tokenizer(LLAMA2), template))
         reading.read(ids)
@@ -323,7 +326,7 @@ def test_a_character_without_a_token_is_an_error_and_not_left_out() -> None:
 class Slow(PythonBackend):
     def __init__(self) -> None:
         self.vocabulary = {"a": 0}
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
 
     @property
     def vocab_size(self) -> int:
