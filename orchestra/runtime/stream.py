@@ -124,13 +124,20 @@ class Reading:
         before = [0, *self.counts]
         return [index for index, count in enumerate(self.counts) for _ in range(count - before[index])]
 
-    def read(self, tokens: Iterable[int]) -> None:
-        """Read tokens of the anchor, padding left out."""
+    def read(self, tokens: Iterable[int], prompt_length: int | None = None) -> None:
+        """Read tokens of the anchor, padding left out.
+
+        Args:
+            prompt_length: where the prompt is known to end; what is held there is committed, as `close` does. Training
+                and generation say it alike.
+        """
         for token in tokens:
             state, ids = self._stream.step(self._states[-1] if self._states else START, token)
             self._states.append(state)
             self.ids += ids
             self.counts.append(len(self.ids))
+            if len(self.counts) == prompt_length:
+                self.close()
 
     def close(self) -> None:
         """Commit what is held, at the last token of the anchor; where there is none there is nothing to commit."""

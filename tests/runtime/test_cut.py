@@ -58,11 +58,40 @@ def test_past_the_limit_some_are_cut_off_anyway_at_a_token_s_end_where_there_is_
     assert one.cut("a" * (LIMIT + 1), False) == LIMIT + 1 - KEPT
 
 
+def byte_level(*merges: str) -> Tokenizer:
+    """Bytes, what these merges make, and GPT-2's way to part a text."""
+    tokens = [*sorted(pre_tokenizers.ByteLevel.alphabet()), *("".join(merge.split("|")) for merge in merges)]
+    made = Tokenizer(
+        models.BPE(
+            vocab={token: index for index, token in enumerate(tokens)},
+            merges=[(left, right) for left, right in (merge.split("|") for merge in merges)],
+        )
+    )
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    return made
+
+
+def test_an_apostrophe_and_a_letter_wait_as_they_may_become_a_contraction() -> None:
+    made = byte_level("'|v")
+    assert [made.encode(text).tokens for text in ("I'v", "I've")] == [["I", "'", "v"], ["I", "'v", "e"]]
+    cutter = Cutter(fast(made))
+    assert [cutter.cut(held, False) for held in ("I", "I'", "I'v", "I've", "I'vx")] == [1, 1, 1, 4, 4]
+
+
+def test_blanks_wait_as_what_comes_after_them_may_part_them() -> None:
+    made = byte_level("\u0109|\u010a")  # a tab and the end of a line
+    assert [len(made.encode(text).ids) for text in ("a\t\n", "a\t\nb")] == [2, 4]
+    cutter = Cutter(fast(made))
+    assert [cutter.cut(held, False) for held in ("a\t", "a\t\n", "a\t\nb")] == [1, 1, 4]
+
+
 def test_blanks_before_a_word_are_parted_as_they_are_in_the_text() -> None:
-    cutter, whole = Cutter(tokenizer(GPT2)), tokenizer(GPT2).backend_tokenizer
-    assert cutter.tokens("\t\tx", 2, False) == tuple(whole.encode("\t\tx").ids[:2])
-    assert cutter.tokens("    the", 4, False) == cutter.encode("    ", False)
-    assert cutter.tokens("\t\t", 2, False) == cutter.encode("\t\t", False)
+    made = byte_level("\u0109|\u0109", "\u0120|\u0120", "\u0120|x")
+    cutter = Cutter(fast(made))
+    assert cutter.cut("\t\tx", False) == 3
+    assert cutter.tokens("\t\tx", 2, False) == tuple(made.encode("\t\tx").ids[:2]) != cutter.encode("\t\t", False)
+    assert cutter.tokens("\t\t", 2, False) == cutter.tokens("\t\t\n", 2, False) == cutter.encode("\t\t", False)
+    assert cutter.tokens("   x", 3, False) == cutter.encode("   ", False)  # here a token reaches over the place
 
 
 def test_a_word_s_inside_is_no_place_to_cut_where_tokens_tell_insides_from_starts() -> None:

@@ -249,6 +249,24 @@ def test_closing_commits_what_is_held_at_the_last_token_and_the_fold_goes_on() -
     assert (reading.counts, reading.held) == (at_prompt, "")
 
 
+@given(cut=st.integers(0, 7), length=st.integers(0, 7))
+def test_a_prompt_s_end_is_closed_alike_at_once_in_parts_and_after_a_crop(cut: int, length: int) -> None:
+    prompt, answer = ids_of(GPT2, "The vil"), ids_of(GPT2, "lage froze")
+    reading = reading_of(LLAMA2, prompt)
+    reading.close()
+    reading.read(answer)
+    whole, parts, cropped = (Reading(stream_of(LLAMA2)) for _ in range(3))
+    whole.read(prompt + answer, prompt_length=len(prompt))
+    parts.read((prompt + answer)[:cut], prompt_length=len(prompt))
+    parts.read((prompt + answer)[cut:], prompt_length=len(prompt))
+    cropped.read(prompt + answer, prompt_length=len(prompt))
+    cropped.crop(length)
+    cropped.read((prompt + answer)[length:], prompt_length=len(prompt))
+    for other in (whole, parts, cropped):
+        assert (other.ids, other.counts, other.held) == (reading.ids, reading.counts, reading.held)
+    assert reading.counts[len(prompt) - 1] == len(ids_of(LLAMA2, "The vil"))
+
+
 def test_there_is_nothing_to_close_before_the_first_token_and_half_a_character_still_waits() -> None:
     reading = Reading(stream_of(GPT2))
     reading.close()
