@@ -1,9 +1,9 @@
 import pytest
-from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, trainers
+from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 
 from orchestra.runtime import cut
 from orchestra.runtime.cut import KEPT, LIMIT, Cutter
-from tests.trained import END, KINDS, SCRIPTS, fast, tokenizer
+from tests.trained import END, KINDS, LLAMA3, SCRIPTS, fast, tokenizer
 
 GPT2, LLAMA2, WORDPIECE, CHARACTERS = "byte-level, GPT-2", "BPE with bytes, Llama 2", "WordPiece, Bert", "characters"
 
@@ -58,8 +58,8 @@ def test_past_the_limit_some_are_cut_off_anyway_at_a_token_s_end_where_there_is_
     assert one.cut("a" * (LIMIT + 1), False) == LIMIT + 1 - KEPT
 
 
-def byte_level(*merges: str) -> Tokenizer:
-    """Bytes, what these merges make, and GPT-2's way to part a text."""
+def byte_level(*merges: str, pattern: str = "") -> Tokenizer:
+    """Bytes, what these merges make, and GPT-2's way to part a text, or another."""
     tokens = [*sorted(pre_tokenizers.ByteLevel.alphabet()), *("".join(merge.split("|")) for merge in merges)]
     made = Tokenizer(
         models.BPE(
@@ -68,6 +68,10 @@ def byte_level(*merges: str) -> Tokenizer:
         )
     )
     made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    if pattern:
+        split = pre_tokenizers.Split(Regex(pattern), "isolated")
+        inner = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+        made.pre_tokenizer = pre_tokenizers.Sequence([split, inner])
     return made
 
 
@@ -92,6 +96,20 @@ def test_blanks_before_a_word_are_parted_as_they_are_in_the_text() -> None:
     assert cutter.tokens("\t\tx", 2, False) == tuple(made.encode("\t\tx").ids[:2]) != cutter.encode("\t\t", False)
     assert cutter.tokens("\t\t", 2, False) == cutter.tokens("\t\t\n", 2, False) == cutter.encode("\t\t", False)
     assert cutter.tokens("   x", 3, False) == cutter.encode("   ", False)  # here a token reaches over the place
+
+
+def test_a_number_waits_for_its_end_where_its_digits_are_grouped_from_its_start() -> None:
+    made = byte_level("0|0", "00|0", pattern=LLAMA3)
+    assert made.encode("80000").tokens == ["8", "00", "00"] != ["8", *made.encode("0000").tokens]
+    cutter = Cutter(fast(made))
+    assert [cutter.cut(held, False) for held in ("x8", "x80000", "x80000 ", "x8y")] == [1, 1, 6, 3]
+
+
+def test_signs_wait_for_what_comes_after_them_where_one_is_kept_with_letters() -> None:
+    made = byte_level("_|F", pattern=LLAMA3)
+    assert made.encode('"_F').tokens == ['"', "_", "F"] != ['"', *made.encode("_F").tokens]
+    cutter = Cutter(fast(made))
+    assert [cutter.cut(held, False) for held in ('x"', 'x"_', 'x"_F', "x_F", "x _", "x _F")] == [1, 1, 4, 3, 1, 4]
 
 
 def test_a_word_s_inside_is_no_place_to_cut_where_tokens_tell_insides_from_starts() -> None:
