@@ -98,6 +98,13 @@ def test_blanks_before_a_word_are_parted_as_they_are_in_the_text() -> None:
     assert cutter.tokens("   x", 3, False) == cutter.encode("   ", False)  # here a token reaches over the place
 
 
+def test_a_token_that_begins_inside_of_a_blank_is_not_parted_from_the_blank() -> None:
+    blank, last = "\u3000", pre_tokenizers.ByteLevel(add_prefix_space=False).pre_tokenize_str("\u3000")[0][0][-1]
+    cutter = Cutter(fast(byte_level(f"{last}|x", pattern="(?=z)")))
+    assert len(cutter.encode(f"{blank}{blank}x", False)) == 6
+    assert cutter.tokens(f"{blank}{blank}x", 2, False) == cutter.encode(blank, False) * 2
+
+
 def test_a_number_waits_for_its_end_where_its_digits_are_grouped_from_its_start() -> None:
     made = byte_level("0|0", "00|0", pattern=LLAMA3)
     assert made.encode("80000").tokens == ["8", "00", "00"] != ["8", *made.encode("0000").tokens]
