@@ -80,7 +80,7 @@ class Cutter:
         How a run of blanks is parted may depend on the character after it, so then that is tokenized as well.
         """
         if self._traits.looks_ahead and held[place : place + 1].strip() and held[max(0, place - 2) : place].isspace():
-            boundaries = self._boundaries(held, first, len(held), exact=False)
+            boundaries = self._boundaries(held, first, exact=False)
             count = next((count for at, count in boundaries if at == place), 0)
             if count:
                 return self.encode(held, first)[:count]
@@ -99,21 +99,28 @@ class Cutter:
             return low
         others = [self.encode(held[:end], first) for end in ends]
         shared = min(_shared(others[0], other) for other in others)
-        for place, count in self._boundaries(held[:low], first, shared):
+        for place, count in self._boundaries(held[:low], first, most=shared):
             if self._parts(held, place) and self._restarts(held, place, others[-1][count:]):
                 return place
         return 0
 
     def _anyway(self, held: str, first: bool) -> int:
         most = len(held) - KEPT
-        fitting = (place for place, _ in self._boundaries(held, first, len(held)) if place <= most)
+        fitting = (place for place, _ in self._boundaries(held, first) if place <= most)
         return next(fitting, most)
 
-    def _boundaries(self, text: str, first: bool, most: int, exact: bool = True) -> Iterator[tuple[int, int]]:
-        """Places where the tokens of a text may be parted, the last first, each with the number of tokens before it."""
+    def _boundaries(
+        self, text: str, first: bool, *, most: int | None = None, exact: bool = True
+    ) -> Iterator[tuple[int, int]]:
+        """Places where the tokens of a text may be parted, the last first, each with the number of tokens before it.
+
+        Args:
+            most: only the first so many tokens.
+            exact: only where the text before gives the same tokens by itself.
+        """
         encoding = self._encoding(text, first)
         ids, offsets = encoding.ids, encoding.offsets
-        for count in range(min(most, len(ids)), 0, -1):
+        for count in range(len(ids) if most is None else most, 0, -1):
             place = offsets[count - 1][1]
             inside = count < len(ids) and offsets[count][0] < place
             if not inside and (not exact or self.encode(text[:place], first) == tuple(ids[:count])):
