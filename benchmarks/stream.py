@@ -7,14 +7,13 @@ trained on the spot, on other parts of the same texts.
 """
 
 import argparse
-import difflib
 import gettext
 import sysconfig
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from orchestra.runtime.stream import Reading, Stream
+from orchestra.runtime.stream import Reading, Stream, differing
 from tests.trained import KINDS, fast, train
 
 LOCALES = {"Chinese": "zh_CN", "Japanese": "ja", "Thai": "th", "Hindi": "hi", "Arabic": "ar", "Russian": "ru"}
@@ -47,12 +46,6 @@ def halves(text: str, most: int) -> tuple[str, str]:
     """Every second stretch of a text for training, and what lies between them to measure with."""
     stretches = [text[at : at + 2000] for at in range(0, len(text), 2000)]
     return "".join(stretches[::2])[:most], "".join(stretches[1::2])[:most]
-
-
-def differing(found: list[int], whole: list[int]) -> int:
-    """How many of the committed tokens are not among those of the whole text, in order."""
-    matcher = difflib.SequenceMatcher(None, found, whole, autojunk=False)
-    return len(found) - sum(block.size for block in matcher.get_matching_blocks())
 
 
 def main() -> None:

@@ -5,8 +5,9 @@ committed, and never taken back. So what was committed at or before an anchor to
 and reading a text at once or token by token is the same fold.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from difflib import SequenceMatcher
 
 from transformers import PreTrainedTokenizerBase
 
@@ -168,6 +169,12 @@ def check_foldable(anchor: PreTrainedTokenizerBase, augment: PreTrainedTokenizer
     problems += [f"{name}: its tokenizer cannot be folded: {why}." for why in why_unfoldable(augment)]
     if problems:
         raise ComposeError.listing(problems)
+
+
+def differing(committed: Sequence[int], whole: Sequence[int]) -> int:
+    """How many committed tokens are not, in this order, among those of the whole text tokenized at once."""
+    matcher = SequenceMatcher(None, committed, whole, autojunk=False)
+    return len(committed) - sum(block.size for block in matcher.get_matching_blocks())
 
 
 def same_tokenizer(one: PreTrainedTokenizerBase, other: PreTrainedTokenizerBase) -> bool:
