@@ -17,6 +17,7 @@ from orchestra.io.models import load_model, load_tokenizer, memory_fingerprint, 
 from orchestra.io.stacks import read_stack
 from orchestra.nn.stack import Stack
 from orchestra.paper import plan
+from orchestra.runtime.attention import check_attention
 from orchestra.runtime.model import ComposedModel
 
 
@@ -140,6 +141,8 @@ def _load_models(graph: Graph, given: Mapping[str, PreTrainedModel]) -> dict[str
             held[key] = load_model(Path(node.facts.source), dtype=node.dtype, device=devices[name])
             held[node.facts.source, str(held[key].dtype).removeprefix("torch."), devices[name]] = held[key]
         loaded[name] = held[key]
+    for node in (graph.anchor, *graph.augments):
+        check_attention(node.name, loaded[node.name], node.facts.num_layers)
     return loaded
 
 

@@ -85,8 +85,9 @@ def tree(plan: Plan) -> str:
             branch = "└" if site == here[-1] else "├"
             lines.append(f"{' ' if last else '│'}   {branch}── {site.augment}, layer {site.augment_layer}")
     for node, cost in zip(graph.augments, plan.costs, strict=True):
+        reads = ", reads the prompt only" if node.context == "prompt" else ""
         off = "" if node.enabled else ", off"
-        lines.append(f"{node.name}  {_facts(node)}, {cost.layers_run} run{off}")
+        lines.append(f"{node.name}  {_facts(node)}, {cost.layers_run} run{reads}{off}")
     return "\n".join(lines)
 
 
@@ -135,6 +136,8 @@ def _layers(column: _Column) -> Iterator[str]:
     for layer in layers:
         run = layer == "embedding" or layer < column.layers_run
         yield _layer(column, layer, run=run)
+    if node.context == "prompt":
+        yield _label(column.x, column.bottom + _BOX[1] / 2 + 14, "reads the prompt only")
     yield "</g>"
 
 

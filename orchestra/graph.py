@@ -90,7 +90,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """A model of the graph: its facts, and how it is to be held."""
+    """A model of the graph: its facts, how it is to be held, and whether it reads every token or the prompt only."""
 
     name: str
     facts: ModelFacts
@@ -99,6 +99,7 @@ class Node:
     enabled: bool = True
     bundle: str | None = None
     seed: int = 0
+    context: Literal["refresh", "prompt"] = "refresh"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,8 +177,6 @@ def unsupported(spec: GraphSpec) -> Iterator[str]:
                 f"augments.{name}.template maps special tokens between tokenizers; "
                 "in this version all models share one: drop the field."
             )
-        if augment.context != "refresh":
-            yield f"augments.{name}.context is {augment.context!r}; this version knows 'refresh' only."
         if augment.into != ("anchor",):
             yield f"augments.{name}.into is {list(augment.into)!r}; this version feeds ['anchor'] only."
 
@@ -191,6 +190,7 @@ def _node(name: str, augment: AugmentSpec, facts: Facts) -> Node:
         enabled=augment.enabled,
         bundle=facts.bundles[name].source if name in facts.bundles else None,
         seed=augment.bridges.seed if isinstance(augment.bridges, BridgeRecipe) else 0,
+        context=augment.context,
     )
 
 

@@ -1,8 +1,9 @@
-"""Configs of tiny models, one for each architecture that is tested; no two of one width."""
+"""Configs of tiny models, one for each architecture that is tested, and of some that cannot be composed."""
 
 from typing import Any
 
 from transformers import (
+    BertConfig,
     BloomConfig,
     CohereConfig,
     FalconConfig,
@@ -13,17 +14,23 @@ from transformers import (
     GPTNeoXConfig,
     GraniteConfig,
     LlamaConfig,
+    MambaConfig,
     MistralConfig,
     MixtralConfig,
     MptConfig,
     Olmo2Config,
+    OpenAIGPTConfig,
     OPTConfig,
     Phi3Config,
     PreTrainedConfig,
     Qwen2Config,
     Qwen3Config,
+    RecurrentGemmaConfig,
+    RobertaConfig,
+    RwkvConfig,
     StableLmConfig,
     Starcoder2Config,
+    T5Config,
 )
 
 VOCAB = 97
@@ -36,7 +43,7 @@ _TWO: dict[str, Any] = {**_DECODER, "num_hidden_layers": 2, "num_attention_heads
 _THREE: dict[str, Any] = {**_DECODER, "num_hidden_layers": 3, "num_attention_heads": 2}
 _ALTERNATING = ["sliding_attention", "full_attention", "sliding_attention"]
 
-CONFIGS: dict[str, tuple[type[PreTrainedConfig], dict[str, Any]]] = {
+CONFIGS: dict[str, tuple[type[PreTrainedConfig], dict[str, Any]]] = {  # no two of one width
     "llama": (LlamaConfig, {**_THREE, "hidden_size": 28, "num_key_value_heads": 1}),
     "qwen3": (
         Qwen3Config,
@@ -150,8 +157,45 @@ CONFIGS: dict[str, tuple[type[PreTrainedConfig], dict[str, Any]]] = {
     ),
 }
 
+_RUNNING = (
+    "keeps a running state ({}), which cannot go back to an earlier token; "
+    "only models that attend to their tokens can be composed."
+)
+_SEES_LATER = "is an encoder ({}), whose tokens see later ones; only decoders can be composed."
+
+REFUSED: dict[str, tuple[PreTrainedConfig, str]] = {
+    "mamba": (MambaConfig(vocab_size=VOCAB, hidden_size=12, num_hidden_layers=2, state_size=3), _RUNNING),
+    "recurrent_gemma": (RecurrentGemmaConfig(**_THREE, hidden_size=16, lru_width=16), _RUNNING),
+    "rwkv": (RwkvConfig(vocab_size=VOCAB, hidden_size=12, num_hidden_layers=2), _RUNNING),
+    "openai-gpt": (
+        OpenAIGPTConfig(vocab_size=VOCAB, n_embd=12, n_layer=2, n_head=2),
+        "keeps no keys and values of what it has read ({}); only models that do can be composed.",
+    ),
+    "t5": (
+        T5Config(vocab_size=VOCAB, d_model=12, d_kv=6, d_ff=29, num_layers=2, num_heads=2),
+        "is an encoder-decoder model ({}); only decoders can be composed.",
+    ),
+    "bert": (BertConfig(**_TWO, hidden_size=12), _SEES_LATER),
+    "roberta": (RobertaConfig(**{**_TWO, "pad_token_id": 1}, hidden_size=12), _SEES_LATER),
+    "roberta, decoding": (
+        RobertaConfig(**{**_TWO, "pad_token_id": 1}, hidden_size=12, is_decoder=True),
+        "counts positions from its padding token's id on ({}); only models that count from 0 can be composed.",
+    ),
+    "gemma3, both ways": (
+        Gemma3TextConfig(**_THREE, hidden_size=16, num_key_value_heads=1, use_bidirectional_attention=True),
+        "has use_bidirectional_attention ({}): its tokens see later ones; only decoders can be composed.",
+    ),
+}
+"""With the reason, in which the model's type goes."""
+
 
 def config(architecture: str) -> PreTrainedConfig:
-    """The config of a tiny model."""
+    """The config of a tiny model that can be composed."""
     kind, fields = CONFIGS[architecture]
     return kind(**fields)
+
+
+def refusal(name: str) -> str:
+    """Why this one is refused."""
+    refused, reason = REFUSED[name]
+    return reason.format(refused.model_type)

@@ -24,6 +24,12 @@ settings.register_profile("orchestra", deadline=None, max_examples=50)
 settings.load_profile("orchestra")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--write-architectures", action="store_true", help="Write docs/architectures.md from what came of the tests."
+    )
+
+
 @pytest.fixture(autouse=True, scope="session")
 def sessions_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A cache folder for what fixtures make before a test starts."""

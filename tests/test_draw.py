@@ -122,6 +122,21 @@ def test_the_same_plan_gives_the_same_drawing(augments: dict[str, Any]) -> None:
     assert svg(plan(document(**augments))) == svg(plan(document(**augments)))
 
 
+def test_an_augment_that_reads_the_prompt_only_is_drawn_so_below_its_embedding() -> None:
+    picture = drawn(document(kv={"context": "prompt"}, tetum={}))
+    words = [text for text in picture.iter(f"{NAMESPACE}text") if text.text == "reads the prompt only"]
+    lowest = max(float(box.get("y", 0)) for box in picture.iter(f"{NAMESPACE}rect")) + 24
+    assert [lowest < float(text.get("y", 0)) < float(picture.get("height", 0)) for text in words] == [True]
+
+
+def test_the_tree_says_that_an_augment_reads_the_prompt_only() -> None:
+    lines = tree(plan(document(kv={"context": "prompt"}, tetum={"context": "prompt", "enabled": False}))).splitlines()
+    assert lines[-2:] == [
+        "kv  gpt2, width 14, 3 layers, 3 run, reads the prompt only",
+        "tetum  bloom, width 26, 7 layers, 7 run, reads the prompt only, off",
+    ]
+
+
 def test_the_tree_shows_sites_from_the_bottom_and_every_model() -> None:
     assert tree(plan(document(kv=PAIRS, tetum={"bridges": {"pairs": [pair(2, 3)]}, "enabled": False}))) == (
         "anchor  llama, width 22, 5 layers\n"

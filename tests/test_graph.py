@@ -226,7 +226,6 @@ LATER: list[tuple[dict[str, Any], str]] = [
         "augments.kv.template maps special tokens between tokenizers; "
         "in this version all models share one: drop the field.",
     ),
-    ({"context": "prompt"}, "augments.kv.context is 'prompt'; this version knows 'refresh' only."),
     ({"into": ["tetum"]}, "augments.kv.into is ['tetum']; this version feeds ['anchor'] only."),
 ]
 
@@ -234,6 +233,12 @@ LATER: list[tuple[dict[str, Any], str]] = [
 @pytest.mark.parametrize(("fields", "line"), LATER)
 def test_a_field_that_this_version_cannot_serve_is_refused_by_name(fields: dict[str, Any], line: str) -> None:
     assert told(document(kv=fields)) == [line]
+
+
+def test_whether_an_augment_reads_every_token_or_the_prompt_only_is_known_of_each() -> None:
+    found = check(document(kv={"context": "prompt"}, tetum={}))
+    assert [(node.name, node.context) for node in found.augments] == [("kv", "prompt"), ("tetum", "refresh")]
+    assert check(document(kv={"context": "refresh"}, tetum={})) == check(document(kv={}, tetum={}))
 
 
 def test_the_anchors_later_fields_are_refused_by_name() -> None:
@@ -248,7 +253,7 @@ def test_the_anchors_later_fields_are_refused_by_name() -> None:
 
 
 def test_every_field_of_the_document_is_served_or_refused() -> None:
-    served = {"model", "dtype", "device", "bridges", "enabled"}
+    served = {"model", "dtype", "device", "bridges", "enabled", "context"}
     refused = {name for fields, _ in LATER for name in fields}
     assert served | refused == set(specs.AugmentSpec.model_fields)
 
@@ -289,12 +294,12 @@ def test_a_bundle_with_heads_that_do_not_divide_is_refused() -> None:
 
 
 def test_what_could_not_be_read_is_listed_with_all_else_and_asked_nothing() -> None:
-    content = document(kv={"context": "prompt"}, tetum={"bridges": "lost"})
+    content = document(kv={"into": ["tetum"]}, tetum={"bridges": "lost"})
     known = Facts(models={"anchor": DIGITS, "tetum": MODELS["tetum"]})
     with pytest.raises(GraphError) as caught:
         graphs.check(specs.parse(content), known, ["augments.kv.model is lost.", "augments.tetum.bridges is lost."])
     assert str(caught.value).splitlines() == [
-        "augments.kv.context is 'prompt'; this version knows 'refresh' only.",
+        "augments.kv.into is ['tetum']; this version feeds ['anchor'] only.",
         "augments.kv.model is lost.",
         "augments.tetum.bridges is lost.",
     ]

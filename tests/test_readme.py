@@ -5,7 +5,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-RESULTS = (ROOT / "benchmarks/results/kv-small.md").read_text(encoding="utf-8")
+RESULTS = (ROOT / "benchmarks/results/trio.md").read_text(encoding="utf-8")
 
 
 def table_lines(text: str) -> list[str]:

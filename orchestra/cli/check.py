@@ -6,12 +6,17 @@ from typing import Annotated
 import typer
 
 from orchestra import paper
+from orchestra.graph import Node
 
 
 def check(graph: Annotated[Path, typer.Argument(help="A graph document.")]) -> None:
     """List every problem of a graph, without loading a weight."""
     plan = paper.plan(graph)
-    augments = ", ".join(node.name for node in plan.graph.augments)
+    augments = ", ".join(_name(node) for node in plan.graph.augments)
     count = len(plan.graph.sites)
     bridges = "1 bridge joins" if count == 1 else f"{count} bridges join"
     typer.echo(f"{graph}: fine. {bridges} the anchor with {augments}.")
+
+
+def _name(node: Node) -> str:
+    return f"{node.name} (reads the prompt only)" if node.context == "prompt" else node.name

@@ -47,10 +47,11 @@ def _models(planned: Plan) -> Table:
 
 
 def _stacks(planned: Plan) -> Table:
-    """A row per augment: what its bridges add."""
-    table = Table("stack of", "bridges", "trained parameters", "in fp32")
-    for cost in planned.costs:
-        table.add_row(cost.augment, str(cost.num_bridges), f"{cost.bridge_params:,}", _bytes(cost.bridge_bytes))
+    """A row per augment: what it reads, and what its bridges add."""
+    table = Table("stack of", "reads", "bridges", "trained parameters", "in fp32")
+    for node, cost in zip(planned.graph.augments, planned.costs, strict=True):
+        reads = "the prompt" if node.context == "prompt" else "every token"
+        table.add_row(cost.augment, reads, str(cost.num_bridges), f"{cost.bridge_params:,}", _bytes(cost.bridge_bytes))
     return table
 
 

@@ -12,6 +12,7 @@ from orchestra.graph import BundleFacts, Facts, ModelFacts
 from orchestra.io.bundle import read_config, read_weights_header
 from orchestra.io.checkpoint import read_json, weight_files
 from orchestra.io.safetensors_header import read_header
+from orchestra.io.unsuited import why_unsuited
 from orchestra.spec import BridgeRecipe, GraphSpec
 
 # The same number goes by several names in the configs of the Hub.
@@ -98,7 +99,7 @@ def config_facts(config: Mapping[str, Any], *, source: str) -> ModelFacts:
     """Read the sizes that a config states.
 
     Raises:
-        ModelError: one is missing.
+        ModelError: one is missing, or the architecture cannot be composed.
     """
     text = config.get("text_config") or config  # multimodal configs keep the language model's under this name
     if not isinstance(text, Mapping):
@@ -106,8 +107,8 @@ def config_facts(config: Mapping[str, Any], *, source: str) -> ModelFacts:
     model_type = text.get("model_type")
     if not isinstance(model_type, str) or not model_type:
         raise ModelError(f"{source}: its config has no model_type.")
-    if config.get("is_encoder_decoder") is True:
-        raise ModelError(f"{source}: is an encoder-decoder model ({model_type}); only decoders can be composed.")
+    if reason := why_unsuited(config if config.get("is_encoder_decoder") is True else text):
+        raise ModelError(f"{source}: {reason}")
     return ModelFacts(
         source=source,
         model_type=model_type,

@@ -81,7 +81,8 @@ def _accuracies(model: ComposedModel, words: PreTrainedTokenizerFast, recipe: Re
         "domains an expression mixes.",
         title_justify="left",
     )
-    for heading in ("on", *(title(column, empty=DIGITS) for column in every)):
+    grid.add_column("on", no_wrap=True)
+    for heading in (title(column, empty=DIGITS) for column in every):
         grid.add_column(heading)
     for row in every:
         with model.only(*(one.name for one in row)):

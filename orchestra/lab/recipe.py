@@ -105,20 +105,19 @@ def anchor() -> Model:
 def kv(table: Table | None = None) -> Specialist:
     """The private table."""
     table = table or Table()
-    everything = tuple(table.values)
-    model = Model(
-        name="kv",
-        layers=3,
-        inner=4,
-        seed=1,
-        stages=_stages(lambda rng, _: recite(rng, table, everything), steps=(2200, 700), batch=256),
+    settle = Stage(
+        lesson=lambda rng, _: recite(rng, table, short=0.15),
+        fit=Fit(steps=2000, batch=256, rate=3e-4, weight_decay=0.02, warmup=50, seed=3),
+        answers=0.6,
     )
+    stages = _stages(lambda rng, _: recite(rng, table), steps=(2200, 700), batch=256) | {"settle": settle}
+    model = Model(name="kv", layers=3, inner=4, seed=1, stages=stages)
     return Specialist(
         domain=keys.domain(table),
         model=model,
         encode=encode,
         answers=_NUMBERS,
-        bridges=_BRIDGES,
+        bridges=replace(_BRIDGES, batch=128),
         bundle="kv-small/kv",
         atoms=f"{table.size:,} keys of 2 to 6 letters; bridges may see {len(table.seen):,} of them",
     )
@@ -151,7 +150,7 @@ def recipes() -> dict[str, Recipe]:
     return {recipe.name: recipe for recipe in (small, trio)}
 
 
-_BRIDGES = Fit(steps=1500, batch=128, rate=3e-3, muon=0.0, weight_decay=0.01, warmup=50)
+_BRIDGES = Fit(steps=1500, batch=64, rate=3e-3, muon=0.0, weight_decay=0.01, warmup=50)
 
 
 def _speaking(domain: Domain, *, layers: int, seed: int, steps: tuple[int, int], batch: int, atoms: str) -> Specialist:

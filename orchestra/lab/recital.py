@@ -39,16 +39,21 @@ def recite(rng: random.Random, domain: Domain) -> Recital:
     return tuple(found)
 
 
-def encode(tokenizer: PreTrainedTokenizerFast, recitals: Sequence[Recital]) -> Batch:
-    """Token ids, and what is said after each: the number that a piece makes known, else the end."""
+def encode(tokenizer: PreTrainedTokenizerFast, recitals: Sequence[Recital], *, silence: bool = True) -> Batch:
+    """Token ids, and what is said after each: the number that a piece makes known, else the end.
+
+    Args:
+        silence: whether the end is learnt where nothing is known; if not, nothing is learnt there.
+    """
+    nothing = END_ID if silence else IGNORED
     rows = []
     for row, recital in enumerate(recitals):
-        ids, says = [BEGIN_ID], [END_ID]
+        ids, says = [BEGIN_ID], [nothing]
         for text, value in recital:
             piece = tokenizer.encode(text, add_special_tokens=False)
-            inner = [END_ID if (len(ids) + at + row) % _EVERY == 0 else IGNORED for at in range(len(piece) - 1)]
+            inner = [nothing if (len(ids) + at + row) % _EVERY == 0 else IGNORED for at in range(len(piece) - 1)]
             ids += piece
-            says += [*inner, END_ID if value is None else tokenizer.encode(str(value), add_special_tokens=False)[0]]
+            says += [*inner, nothing if value is None else tokenizer.encode(str(value), add_special_tokens=False)[0]]
         rows.append(([*ids, END_ID], [IGNORED, *says]))
     longest = max(len(ids) for ids, _ in rows)
     return Batch(

@@ -1,7 +1,8 @@
 """Measures a demo: which augments are on, against which domains an expression mixes."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from itertools import chain, combinations
 from pathlib import Path
@@ -36,7 +37,7 @@ def measure(
 
     Returns:
         JSON values: the settings, `matrix[way][row][column]`, what each augment knows and holds, and what training only
-        the gates adds. The model's gates are trained when this returns.
+        the gates adds.
     """
     matrix = {way: _matrix(model, words, recipe, way=way, seed=seed) for way in _WAYS}
     results: dict[str, Any] = {
@@ -130,22 +131,40 @@ def _with_gates(
         columns = [column for column in subsets(recipe.specialists) if len(column) > 1]
         domains = [one.domain for one in columns[index % len(columns)]]
         mixed.append(question(rng, domains, working=index % 3 == 0, seen=True))
-    for name, weight in model.named_parameters():
-        weight.requires_grad_(weight.requires_grad and ".gate" in name)
-    fit(
-        model,
-        lambda rng, _: rng.choice(mixed),
-        partial(encode_with_twins, words),
-        recipe.gates,
-        checkpoint=runs / "gates.pt",
-        title="gates",
-    )
-    return {
+    gates = {name: weight for name, weight in model.named_parameters() if weight.requires_grad and ".gate" in name}
+    learnt = {name: weight.detach().clone() for name, weight in gates.items()}
+    with _only_learning(model, gates):
+        fit(
+            model,
+            lambda rng, _: rng.choice(mixed),
+            partial(encode_with_twins, words),
+            recipe.gates,
+            checkpoint=runs / "gates.pt",
+            title="gates",
+        )
+    found = {
         title(column, empty=DIGITS): score(
             model, words, questions(column, recipe.questions, way="answer", seed=seed)
         ).record()
         for column in subsets(recipe.specialists)
     }
+    with torch.no_grad():
+        for name, weight in gates.items():
+            weight.copy_(learnt[name])
+    return found
+
+
+@contextmanager
+def _only_learning(model: ComposedModel, gates: Collection[str]) -> Iterator[None]:
+    """Freeze every other parameter inside a block."""
+    frozen = [weight for name, weight in model.named_parameters() if weight.requires_grad and name not in gates]
+    for weight in frozen:
+        weight.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for weight in frozen:
+            weight.requires_grad_(True)
 
 
 def report(results: dict[str, Any]) -> str:

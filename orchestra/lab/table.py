@@ -31,6 +31,16 @@ class Table:
         return {key: rng.randint(0, MAX_VALUE) for key in keys}
 
     @cached_property
+    def everything(self) -> tuple[str, ...]:
+        """All keys."""
+        return tuple(self.values)
+
+    @cached_property
+    def short(self) -> tuple[str, ...]:
+        """The keys of two and three letters: the fewer the letters, the more a model confuses them."""
+        return tuple(key for key in self.values if len(key) <= 3)
+
+    @cached_property
     def seen(self) -> tuple[str, ...]:
         """Keys that bridges may be trained on."""
         return tuple(self.values)[: round(self.size * self.share_seen)]
@@ -55,12 +65,16 @@ class Table:
         return keys
 
 
-def recite(rng: random.Random, table: Table, keys: tuple[str, ...]) -> Example:
-    """An example for the model that knows the table: keys in a row, most of them followed by their numbers."""
+def recite(rng: random.Random, table: Table, *, short: float = 0.0) -> Example:
+    """An example for the model that knows the table: keys in a row, most of them followed by their numbers.
+
+    Args:
+        short: the share of keys that are drawn from those of two and three letters alone.
+    """
     size = rng.randint(1, 4)
     pieces: list[tuple[str, bool]] = []
     for index in range(size):
-        key = rng.choice(keys)
+        key = rng.choice(table.short if short and rng.random() < short else table.everything)
         pieces.append((("" if index == 0 else rng.choice("+-")) + f"<{key}>", False))
         if index == size - 1 or rng.random() < 0.7:
             pieces.append((str(table.values[key]), True))

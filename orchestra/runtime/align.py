@@ -1,7 +1,8 @@
 """Which augment tokens each anchor position sees. The one place that knows how tokens of the two correspond.
 
 All models of a graph share one tokenizer here, so an augment reads the anchor's ids, token for token, and each of its
-tokens is committed at the anchor token of the same index.
+tokens is committed at the anchor token of the same index. An augment that reads the prompt only is done with its last
+token: from there on it gets nothing new, and what it has is seen from everywhere.
 """
 
 from dataclasses import dataclass
@@ -54,6 +55,48 @@ def align(ids: Int[Tensor, "batch anchor_new"], valid: Int[Tensor, "batch anchor
         position=index[:, -new:],
         committed=index[:, -new:],
         query_position=index[:, -new:],
+        mask=mask,
+    )
+
+
+def align_prompt(
+    ids: Int[Tensor, "batch anchor_new"],
+    valid: Int[Tensor, "batch anchor_seq"],
+    prompt_length: Int[Tensor, " batch"],
+    held: int,
+) -> Alignment:
+    """Align an augment that shares the anchor's tokenizer and reads the prompt only.
+
+    Its columns are the anchor's up to the last one with a token of a prompt; what is not of a row's prompt there is
+    padding to it.
+
+    Args:
+        ids: the anchor's new tokens.
+        valid: 1 for each token of the past and of now, 0 at padding.
+        prompt_length: how many tokens of each row are its prompt, padding not counted.
+        held: how many columns it has read before.
+    """
+    past = valid.shape[1] - ids.shape[1]
+    index = positions(valid.bool())
+    prompt = valid.bool() & (index < prompt_length[:, None])
+    some = prompt.any(0).nonzero()
+    end = max(held, int(some[-1]) + 1 if len(some) else 0)
+    prompt = prompt[:, :end]
+    # Columns that it passed over, as nobody's prompt reached there, are padding to all.
+    since = torch.cat([ids.new_zeros(ids.shape[0], past - held), ids], dim=1)
+    committed = positions(prompt)
+    mask = visible(
+        query_position=index[:, past:],
+        query_valid=valid[:, past:].bool(),
+        key_position=committed,
+        key_valid=prompt,
+    )
+    return Alignment(
+        ids=since[:, : end - held],
+        valid=prompt.long(),
+        position=committed[:, held:],
+        committed=committed[:, held:],
+        query_position=index[:, past:],
         mask=mask,
     )
 

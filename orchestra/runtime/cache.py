@@ -1,8 +1,10 @@
 """One cache for the whole composition: the anchor's own, and within it each augment's and each bridge's."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
+from jaxtyping import Int
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedConfig
 
@@ -15,13 +17,20 @@ class ComposedCache(DynamicCache):
 
     Whatever generation does to the cache (beams reorder it, assisted decoding crops it) it does to all of them. It
     remembers whose it is and which augments were on when it was filled, and refuses any other use.
+
+    Attributes:
+        prompt_length: how many tokens of each row, padding not counted, are its prompt; None while nobody said so.
+            What an augment holds that reads the prompt only ends with the last of them, the anchor's part goes on.
     """
 
-    def __init__(self, anchor: PreTrainedConfig, augments: Mapping[str, DynamicCache], *, owner: str) -> None:
-        super().__init__(config=anchor)
+    def __init__(
+        self, anchor: PreTrainedConfig, augments: Mapping[str, DynamicCache], *, owner: str, offloading: bool = False
+    ) -> None:
+        super().__init__(config=anchor, offloading=offloading)
         self.augments = dict(augments)
-        self.bridges = {name: DynamicCache() for name in augments}
+        self.bridges = {name: DynamicCache(offloading=offloading) for name in augments}
         self.active: frozenset[str] = frozenset()
+        self.prompt_length: Int[Tensor, " batch"] | None = None
         self._owner = owner
         self._whole = True
         self._slots: dict[tuple[str, str], int] = {}
@@ -48,11 +57,30 @@ class ComposedCache(DynamicCache):
                     f"this cache was filled with {_names(self.active)} on, and now {_names(wanted)} "
                     "would be: start with a fresh cache."
                 )
-            if rows != (held := self._rows()):
-                raise ComposeError(
-                    f"this cache holds {held} texts, and {rows} would continue it: repeat its rows first."
-                )
+            self._admit_rows(rows)
         self.active = wanted
+
+    def note_prompt(self, length: Int[Tensor, " batch"], held: Int[Tensor, " batch"] | int) -> None:
+        """Remember how long each row's prompt is; while the cache holds nothing else, it may still grow.
+
+        Args:
+            held: how many tokens of each row the cache holds, padding not counted.
+
+        Raises:
+            ComposeError: of the tokens that it holds, others were read as the prompt, or it holds other texts.
+        """
+        if self.prompt_length is not None and self.get_seq_length() > 0:
+            self._admit_rows(length.shape[0])
+            if not length.clamp_max(held).equal(self.prompt_length.clamp_max(held)):
+                raise ComposeError(
+                    f"this cache was filled with prompts of {self.prompt_length.tolist()} tokens, and now they would "
+                    f"be of {length.tolist()}: drop prompt_length, or start with a fresh cache."
+                )
+        self.prompt_length = length
+
+    def _admit_rows(self, rows: int) -> None:
+        if rows != (held := self._rows()):
+            raise ComposeError(f"this cache holds {held} texts, and {rows} would continue it: repeat its rows first.")
 
     @contextmanager
     def filling(self) -> Iterator[None]:
@@ -65,6 +93,11 @@ class ComposedCache(DynamicCache):
         """Append what a bridge read from the new tokens, and return all that it has read."""
         slot = self._slots.setdefault((augment, site), sum(1 for name, _ in self._slots if name == augment))
         return KeysValues(*self.bridges[augment].update(new.keys, new.values, slot))
+
+    def read_before(self, augment: str, site: str) -> KeysValues:
+        """What a bridge has read so far."""
+        kept: Any = self.bridges[augment].layers[self._slots[augment, site]]
+        return KeysValues(kept.keys, kept.values)
 
     def _rows(self) -> int:
         keys = next(keys for layer in self.layers if (keys := getattr(layer, "keys", None)) is not None)
@@ -82,33 +115,47 @@ class ComposedCache(DynamicCache):
         """Forget everything, the set of augments included."""
         super().reset()  # type: ignore[no-untyped-call]
         self.active = frozenset()
+        self.prompt_length = None
         self._whole = True
         for part in self._parts():
             part.reset()
 
     def crop(self, tokens_to_remove: int) -> None:
-        """Forget the last tokens; the count is negative, as in transformers."""
+        """Forget the last tokens; the count is negative, as in transformers. Prompts stay as long as they were."""
+        before = self.get_seq_length()
         super().crop(tokens_to_remove)
+        left = self.get_seq_length()
         for part in self._filled():
-            part.crop(tokens_to_remove)
+            held = part.get_seq_length()
+            if held == before or held > left:  # else it ends with the prompt, before what is forgotten
+                part.crop(left - held)
+        if left == 0:
+            self.prompt_length = None
 
     def reorder_cache(self, beam_idx: Tensor) -> None:
         """Rearrange the rows, as beam search does."""
         super().reorder_cache(beam_idx)  # type: ignore[arg-type]  # transformers passes int32 where it says long
+        self._take_prompts(lambda length: length.index_select(0, beam_idx.to(length.device)))
         for part in self._filled():
             part.reorder_cache(beam_idx)  # type: ignore[arg-type]
 
     def batch_repeat_interleave(self, repeats: int) -> None:
         """Repeat each row."""
         super().batch_repeat_interleave(repeats)
+        self._take_prompts(lambda length: length.repeat_interleave(repeats, dim=0))
         for part in self._filled():
             part.batch_repeat_interleave(repeats)
 
     def batch_select_indices(self, indices: Tensor) -> None:
         """Keep the rows of these indices."""
         super().batch_select_indices(indices)
+        self._take_prompts(lambda length: length[indices])
         for part in self._filled():
             part.batch_select_indices(indices)
+
+    def _take_prompts(self, rows: Callable[[Tensor], Tensor]) -> None:
+        if self.prompt_length is not None:
+            self.prompt_length = rows(self.prompt_length)
 
     def activate_past_recording(self) -> None:
         """Keep what a later `crop` may need, in every part."""
@@ -117,9 +164,9 @@ class ComposedCache(DynamicCache):
             part.activate_past_recording()
 
 
-def lower_layers(model: PreTrainedConfig, num_layers: int) -> DynamicCache:
+def lower_layers(model: PreTrainedConfig, num_layers: int, *, offloading: bool = False) -> DynamicCache:
     """A cache for the layers of a model that run: transformers cannot crop one that was never filled."""
-    cache = DynamicCache(config=model)
+    cache = DynamicCache(config=model, offloading=offloading)
     del cache.layers[num_layers:]
     return cache
 
@@ -133,7 +180,7 @@ def ours(given: object) -> ComposedCache:
     if not isinstance(given, ComposedCache):
         raise ComposeError(
             f"past_key_values is a {type(given).__name__}; a composed model continues only from a cache that it "
-            "returned itself (static, quantized and offloaded caches are not supported)."
+            "returned itself (static and quantized caches are not supported)."
         )
     return given
 

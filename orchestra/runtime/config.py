@@ -21,3 +21,9 @@ class ComposedConfig(PreTrainedConfig):
         if self.anchor is None:
             return self
         return self.anchor.get_text_config(decoder=decoder, encoder=encoder)
+
+
+def shortest(*models: PreTrainedConfig) -> int | None:
+    """How many tokens the least of some models says it reads; None where none says."""
+    said = (getattr(config.get_text_config(decoder=True), "max_position_embeddings", None) for config in models)
+    return min((length for length in said if length is not None), default=None)

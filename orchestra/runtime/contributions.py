@@ -44,8 +44,11 @@ class Contributions:
         return _table([["|residual| / |hidden|", *map(repr, self.tokens)], *rows])
 
 
-def contributions(model: "ComposedModel", text: str) -> Contributions:
+def contributions(model: "ComposedModel", text: str, *, prompt_length: int | None = None) -> Contributions:
     """Run a text through the model once, and collect what each bridge added.
+
+    Args:
+        prompt_length: how many tokens are the prompt; default: all.
 
     Raises:
         ComposeError: the model has no tokenizer, or the text no token.
@@ -56,7 +59,7 @@ def contributions(model: "ComposedModel", text: str) -> Contributions:
     if ids.numel() == 0:
         raise ComposeError("contributions need a text of one token or more.")
     with torch.no_grad():
-        traces = model.traced(ids)
+        traces = model.traced(ids, None if prompt_length is None else torch.tensor([prompt_length]))
     return Contributions(
         tokens=tuple(str(model.tokenizer.decode([token])) for token in ids[0].tolist()),
         bridges=tuple(

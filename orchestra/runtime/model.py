@@ -1,7 +1,7 @@
 """The composed model: a Hugging Face model that holds its anchor, its augments, and the bridges between them."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -16,18 +16,19 @@ from orchestra.io.bundle import Identity
 from orchestra.io.stacks import write_bundle
 from orchestra.nn.stack import Stack
 from orchestra.plan import Plan
+from orchestra.runtime import prompt
 from orchestra.runtime.align import check_positions, full_mask
 from orchestra.runtime.cache import ComposedCache, lower_layers, ours
-from orchestra.runtime.config import ComposedConfig
+from orchestra.runtime.config import ComposedConfig, shortest
 from orchestra.runtime.contributions import Contributions, contributions
 from orchestra.runtime.generation import ComposedGenerationMixin
 from orchestra.runtime.refused import Refused
 from orchestra.runtime.runner import Runner
 from orchestra.runtime.schedule import Trace
-from orchestra.runtime.toggles import Toggles
+from orchestra.runtime.toggles import Switched, Toggles
 
 
-class ComposedModel(Refused, PreTrainedModel, ComposedGenerationMixin):  # type: ignore[misc]  # it returns nothing
+class ComposedModel(Refused, Switched, PreTrainedModel, ComposedGenerationMixin):  # type: ignore[misc]  # it returns nothing
     """One model made of a frozen anchor, frozen augments, and trained bridges.
 
     Use it as any causal language model of transformers: `generate`, `pipeline`, `Trainer`. The anchor and the augments
@@ -56,7 +57,8 @@ class ComposedModel(Refused, PreTrainedModel, ComposedGenerationMixin):  # type:
         identify: Callable[[str], Identity],
         tokenizer: PreTrainedTokenizerBase | None = None,
     ) -> None:
-        super().__init__(ComposedConfig(anchor=anchor.config))
+        configs = [model.config for model in (anchor, *augments.values())]
+        super().__init__(ComposedConfig(anchor=anchor.config, max_position_embeddings=shortest(*configs)))
         self.plan = plan
         self._identify = identify
         self.tokenizer = tokenizer
@@ -85,7 +87,7 @@ class ComposedModel(Refused, PreTrainedModel, ComposedGenerationMixin):  # type:
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_runner"}
+        return {name: value for name, value in self.__dict__.items() if name not in ("_runner", "_compiled_call_impl")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """A copy runs its own bridges over its own models, and continues no cache of the original's."""
@@ -143,35 +145,9 @@ class ComposedModel(Refused, PreTrainedModel, ComposedGenerationMixin):  # type:
         total = sum(weight.numel() for weight in self.parameters())
         print(f"trainable params: {trained:,} || all params: {total:,} || trainable%: {100 * trained / total:.4f}")
 
-    # -- toggles -------------------------------------------------------------------------------------------------
-
-    @property
-    def active(self) -> tuple[str, ...]:
-        """The augments that are on, sorted."""
-        return tuple(sorted(self._toggles.active))
-
-    def ablate(self, *names: str) -> AbstractContextManager[None]:
-        """Switch augments off inside a `with` block.
-
-        Raises:
-            ComposeError: an augment of that name is not there.
-        """
-        return self._toggles.without(names)
-
-    def only(self, *names: str) -> AbstractContextManager[None]:
-        """Switch all augments but these off, and these on, inside a `with` block; no name leaves the anchor alone."""
-        return self._toggles.only(names)
-
-    def enable(self, *names: str) -> None:
-        """Switch augments on until further notice."""
-        self._toggles.switch(names, on=True)
-
-    def disable(self, *names: str) -> None:
-        """Switch augments off until further notice."""
-        self._toggles.switch(names, on=False)
-
     # -- running -------------------------------------------------------------------------------------------------
 
+    @torch.compiler.disable(reason="what a composed forward shares between its models is not traced")  # type: ignore[untyped-decorator]  # torch's
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -186,6 +162,7 @@ class ComposedModel(Refused, PreTrainedModel, ComposedGenerationMixin):  # type:
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
         num_items_in_batch: Tensor | int | None = None,
+        prompt_length: Tensor | None = None,
     ) -> CausalLMOutputWithPast | tuple[Any, ...]:
         """Run the composition; arguments and result are those of any causal language model of transformers.
 
@@ -194,9 +171,12 @@ class ComposedModel(Refused, PreTrainedModel, ComposedGenerationMixin):  # type:
             attention_mask: ``(batch, past + new)``, 0 at padding.
             position_ids: ``(batch, new)``; default: counted from the mask.
             past_key_values: a cache returned by an earlier call, with the same augments on.
+            prompt_length: ``(batch,)``, tokens in each row's prompt, padding not counted, for augments that read the
+                prompt only. Default: as the cache has it, else what comes before the first label.
 
         Raises:
-            ComposeError: no ids, a mask of another shape, or a cache that does not belong here.
+            ComposeError: no ids, a mask of another shape, a cache that does not belong here, a text that an augment has
+                no positions for, or a prompt whose end an augment must know and nobody said.
         """
         if input_ids is None or inputs_embeds is not None:
             raise ComposeError("a composed model reads input_ids; inputs_embeds say nothing to its augments.")
@@ -205,10 +185,16 @@ class ComposedModel(Refused, PreTrainedModel, ComposedGenerationMixin):  # type:
         cache = self._cache(past_key_values, use_cache, recompute=recompute)
         if cache is not None:
             cache.admit(active, owner=self._mark, rows=input_ids.shape[0])
-        valid = full_mask(input_ids, attention_mask, cache.get_seq_length() if cache is not None else 0)
+        past = cache.get_seq_length() if cache is not None else 0
+        valid = full_mask(input_ids, attention_mask, past)
         check_positions(position_ids, valid)
+        readers = prompt.readers(self.plan, active)
+        length = prompt.settle(prompt_length, labels=labels, valid=valid, past=past, cache=cache, readers=readers)
+        self._runner.check_lengths(valid, length, active=active)
         with nullcontext() if cache is None else cache.filling():
-            state = self._runner.read(input_ids, valid, active=active, cache=cache, recompute=recompute)
+            state = self._runner.read(
+                input_ids, valid, active=active, cache=cache, prompt_length=length, recompute=recompute
+            )
             output = self._runner.answer(
                 state,
                 input_ids,
@@ -245,12 +231,23 @@ class ComposedModel(Refused, PreTrainedModel, ComposedGenerationMixin):  # type:
             use_cache = self.config.use_cache and not self.training
         return self.new_cache() if use_cache else None
 
-    def new_cache(self) -> ComposedCache:
-        """An empty cache; which augments it is for is settled by the first forward that fills it."""
-        augments = {
-            cost.augment: lower_layers(self.augment(cost.augment).config, cost.layers_run) for cost in self.plan.costs
-        }
-        return ComposedCache(self.anchor.config, augments, owner=self._mark)
+    def new_cache(self, *, offloading: bool = False) -> ComposedCache:
+        """An empty cache; which augments it is for is settled by the first forward that fills it.
+
+        Args:
+            offloading: keep it in the CPU's memory, and fetch it layer by layer; what runs on the CPU has it there.
+        """
+        augments = {}
+        for cost in self.plan.costs:
+            model = self.augment(cost.augment)
+            away = offloading and model.device.type != "cpu"
+            augments[cost.augment] = lower_layers(model.config, cost.layers_run, offloading=away)
+        away = offloading and self.device.type != "cpu"
+        return ComposedCache(self.anchor.config, augments, owner=self._mark, offloading=away)
+
+    def prompt_readers(self) -> tuple[str, ...]:
+        """The augments that are on and read the prompt only, sorted."""
+        return prompt.readers(self.plan, self._toggles.active)
 
     # -- recomputing ---------------------------------------------------------------------------------------------
 
@@ -271,8 +268,11 @@ class ComposedModel(Refused, PreTrainedModel, ComposedGenerationMixin):  # type:
 
     # -- seeing and saving ---------------------------------------------------------------------------------------
 
-    def contributions(self, text: str) -> Contributions:
+    def contributions(self, text: str, *, prompt_length: int | None = None) -> Contributions:
         """What each bridge adds at each token of a text.
+
+        Args:
+            prompt_length: how many of its tokens an augment reads that reads the prompt only; default: all.
 
         Returns:
             Per token, augment and anchor layer: the gate, and |residual| / |hidden|.
@@ -280,7 +280,7 @@ class ComposedModel(Refused, PreTrainedModel, ComposedGenerationMixin):  # type:
         Raises:
             ComposeError: the model was composed without a tokenizer.
         """
-        return contributions(self, text)
+        return contributions(self, text, prompt_length=prompt_length)
 
     def save_bridges(
         self,
@@ -320,12 +320,10 @@ class ComposedModel(Refused, PreTrainedModel, ComposedGenerationMixin):  # type:
             scores=scores,
         )
 
-    def traced(self, input_ids: Tensor) -> list[Trace]:
+    def traced(self, input_ids: Tensor, prompt_length: Tensor | None = None) -> list[Trace]:
         """Run ids of shape ``(batch, seq)`` through the composition once, and return what each bridge did."""
-        state = self._runner.read(input_ids, full_mask(input_ids, None, 0), active=self._toggles.active, cache=None)
-        state.traces = []
-        self._runner.answer(state, input_ids, None, logits_to_keep=1)
-        return state.traces
+        length = prompt.whole(input_ids, None) if prompt_length is None else prompt.stated(prompt_length, input_ids)
+        return self._runner.traced(input_ids, active=self._toggles.active, prompt_length=length)
 
     def save_pretrained(  # type: ignore[override]  # the other arguments are about weights that we do not save
         self, save_directory: str | Path, **_: Any

@@ -20,3 +20,10 @@ class Refused:
     def resize_token_embeddings(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Refused: the anchor is frozen, and the augments read the same ids."""
         raise ComposeError("the models of a composition are frozen: resize their embeddings before composing them.")
+
+    def set_output_embeddings(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refused: among others, sampling with an assistant of another tokenizer prunes the assistant's head."""
+        raise ComposeError(
+            "the models of a composition are frozen: exchange their heads before composing them (as an assistant of "
+            "another tokenizer it guesses greedily only: do_sample=False)."
+        )

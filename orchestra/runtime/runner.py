@@ -15,9 +15,10 @@ from transformers import PreTrainedModel
 from orchestra.nn.mask import positions
 from orchestra.nn.stack import Stack
 from orchestra.plan import Plan
-from orchestra.runtime.align import align
+from orchestra.runtime.align import Alignment, align, align_prompt
 from orchestra.runtime.cache import ComposedCache
-from orchestra.runtime.schedule import Pass, inject, inject_embedding, recompute_in_backward, running, tap
+from orchestra.runtime.limits import check_lengths, num_positions
+from orchestra.runtime.schedule import Pass, Trace, inject, inject_embedding, recompute_in_backward, running, tap
 from orchestra.runtime.view import view
 
 if TYPE_CHECKING:
@@ -26,10 +27,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """A view of a frozen model, and the arguments that its forward knows."""
+    """A view of a frozen model, the arguments that its forward knows, and for how many tokens it has positions."""
 
     model: PreTrainedModel
     accepts: frozenset[str]
+    num_positions: int | None
 
 
 class Runner:
@@ -43,27 +45,45 @@ class Runner:
         augments: Mapping[str, PreTrainedModel],
         stacks: Mapping[str, Stack],
     ) -> None:
+        self._prompt_only = frozenset(node.name for node in plan.graph.augments if node.context == "prompt")
         self._anchor = _anchor_view(plan, anchor, stacks)
         self._augments = {
             cost.augment: _augment_view(plan, cost.augment, augments[cost.augment], keep=cost.layers_run)
             for cost in plan.costs
         }
 
+    def check_lengths(self, valid: Tensor, prompt_length: Tensor | None, *, active: Iterable[str]) -> None:
+        """See that every augment that is on can read a text to its end; arguments as for `read`.
+
+        Raises:
+            ComposeError: an augment has no positions for it.
+        """
+        limits = {name: self._augments[name].num_positions for name in active}
+        check_lengths(valid, limits, prompt_length, self._prompt_only)
+
     def read(
-        self, ids: Tensor, valid: Tensor, *, active: Iterable[str], cache: ComposedCache | None, recompute: bool = False
+        self,
+        ids: Tensor,
+        valid: Tensor,
+        *,
+        active: Iterable[str],
+        cache: ComposedCache | None,
+        prompt_length: Tensor | None = None,
+        recompute: bool = False,
     ) -> Pass:
-        """Run every augment that is on, and return the pass that holds its taps.
+        """Run every augment that is on and has something to read, and return the pass that holds its taps.
 
         Args:
             ids: the anchor's new tokens, ``(batch, new)``.
             valid: 1 for each token of the past and of now, 0 at padding: ``(batch, past + new)``.
+            prompt_length: how many tokens of each row are its prompt; needed where an augment reads nothing else.
         """
-        names = sorted(active)
-        # All models share one tokenizer, and so all augments one alignment.
-        alignments = dict.fromkeys(names, align(ids, valid)) if names else {}
+        alignments = self._aligned(ids, valid, active=active, cache=cache, prompt_length=prompt_length)
         state = Pass(alignments=alignments, cache=cache, recompute=recompute)
         with running(state), torch.no_grad():
             for name, alignment in alignments.items():
+                if alignment.ids.shape[1] == 0:
+                    continue
                 part = self._augments[name]
                 device = part.model.device
                 arguments = {
@@ -76,6 +96,31 @@ class Runner:
                     arguments["position_ids"] = alignment.position.to(device)
                 part.model(**arguments)
         return state
+
+    def _aligned(
+        self,
+        ids: Tensor,
+        valid: Tensor,
+        *,
+        active: Iterable[str],
+        cache: ComposedCache | None,
+        prompt_length: Tensor | None,
+    ) -> dict[str, Alignment]:
+        """What each augment reads and shows: all of them share one tokenizer, and so all that read alike one alignment.
+
+        One that has read nothing and is given nothing is left out: it has nothing to show.
+        """
+        names = sorted(active)
+        every = [name for name in names if name not in self._prompt_only]
+        alignments = dict.fromkeys(every, align(ids, valid)) if every else {}
+        for name in names:
+            if name in self._prompt_only:
+                assert prompt_length is not None
+                held = 0 if cache is None else cache.bridges[name].get_seq_length()
+                alignment = align_prompt(ids, valid, prompt_length, held)
+                if alignment.valid.shape[1] > 0:
+                    alignments[name] = alignment
+        return alignments
 
     def answer(
         self,
@@ -115,6 +160,14 @@ class Runner:
             output.logits = output.logits[:, keep]
         return output
 
+    def traced(self, ids: Tensor, *, active: Iterable[str], prompt_length: Tensor) -> list[Trace]:
+        """Run whole texts without padding once, and return what each bridge did."""
+        self.check_lengths(torch.ones_like(ids), prompt_length, active=active)
+        state = self.read(ids, torch.ones_like(ids), active=active, cache=None, prompt_length=prompt_length)
+        state.traces = []
+        self.answer(state, ids, None, logits_to_keep=1)
+        return state.traces
+
 
 def _anchor_view(plan: Plan, anchor: PreTrainedModel, stacks: Mapping[str, Stack]) -> Part:
     model, layers = view(anchor, num_layers=plan.graph.anchor.facts.num_layers)
@@ -143,4 +196,5 @@ def _augment_view(plan: Plan, name: str, augment: PreTrainedModel, *, keep: int)
 
 
 def _part(model: PreTrainedModel) -> Part:
-    return Part(model=model, accepts=frozenset(inspect.signature(model.forward).parameters))
+    accepts = frozenset(inspect.signature(model.forward).parameters)
+    return Part(model=model, accepts=accepts, num_positions=num_positions(model))

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from orchestra.nn.bridge import Bridge
+from orchestra.nn.bridge import Bridge, KeysValues
 from orchestra.runtime.align import Alignment
 from orchestra.runtime.cache import ComposedCache
 from orchestra.runtime.view import first_tensor, with_first_tensor, wrap_forward
@@ -140,14 +140,19 @@ def _residual(state: Pass, bridge: Bridge, hidden: Tensor) -> Tensor:
     alignment = state.alignments[site.augment]
     cache = state.cache
 
-    def attend(hidden: Tensor, context: Tensor) -> Tensor:
-        read = bridge.read(context, alignment.committed)
-        if cache is not None:
-            read = cache.extend(site.augment, site.key, read)
+    def attend(hidden: Tensor, context: Tensor | None) -> Tensor:
+        if context is not None:
+            read = bridge.read(context, alignment.committed)
+            if cache is not None:
+                read = cache.extend(site.augment, site.key, read)
+        else:
+            assert cache is not None
+            read = KeysValues(*(part.to(hidden.device) for part in cache.read_before(site.augment, site.key)))
         residual: Tensor = bridge(hidden, read, alignment.mask, alignment.query_position)
         return residual
 
-    arguments = (hidden, state.taps[site.augment, site.augment_layer].to(hidden.device))
+    context = state.taps.get((site.augment, site.augment_layer))  # None: the augment has read all that it will
+    arguments = (hidden, None if context is None else context.to(hidden.device))
     if state.recompute:
         residual: Tensor = checkpoint(attend, *arguments, use_reentrant=False)
     else:

@@ -1,7 +1,7 @@
 """Switching augments off and on: lasting, and for the length of a block."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 
 from orchestra.errors import ComposeError
@@ -84,3 +84,38 @@ def _inside(block: Block) -> Iterator[None]:
         yield
     finally:
         _blocks.set(tuple(other for other in _blocks.get() if other is not block))
+
+
+class Switched:
+    """What a composed model offers of its toggles; goes before `PreTrainedModel` among its parents."""
+
+    _toggles: Toggles
+
+    @property
+    def active(self) -> tuple[str, ...]:
+        """The augments that are on, sorted."""
+        return tuple(sorted(self._toggles.active))
+
+    def ablate(self, *names: str) -> AbstractContextManager[None]:
+        """Switch augments off inside a `with` block, for the thread that entered it.
+
+        Raises:
+            ComposeError: an augment of that name is not there.
+        """
+        return self._toggles.without(names)
+
+    def only(self, *names: str) -> AbstractContextManager[None]:
+        """Switch all augments but these off, and these on, inside a `with` block; no name leaves the anchor alone."""
+        return self._toggles.only(names)
+
+    def unswitched(self) -> AbstractContextManager[None]:
+        """Keep on what is on, and off what is off, inside a `with` block, whatever another thread switches."""
+        return self._toggles.only(self._toggles.active)
+
+    def enable(self, *names: str) -> None:
+        """Switch augments on until further notice."""
+        self._toggles.switch(names, on=True)
+
+    def disable(self, *names: str) -> None:
+        """Switch augments off until further notice."""
+        self._toggles.switch(names, on=False)

@@ -53,9 +53,14 @@ def view(
 
     Args:
         keep: how many of its layers the view runs, from the bottom; all by default.
+
+    Raises:
+        ComposeError: the forward of the model, or of what holds its layers, was replaced.
     """
     *path, name = layers_path(model, num_layers)
     top = _own(model)
+    for depth in range(len(path) + 1):
+        _check_own_forward(top.get_submodule(".".join(path[:depth])))
     parent = top.get_submodule(".".join(path))
     layers = list(parent.get_submodule(name).children())[:keep]
     parent._modules[name] = nn.ModuleList(layers)
@@ -71,6 +76,15 @@ def first_tensor(output: Any) -> Tensor:
 def with_first_tensor(output: Any, hidden: Tensor) -> Any:
     """A layer's output with its hidden states exchanged."""
     return (hidden, *output[1:]) if isinstance(output, tuple) else hidden
+
+
+def _check_own_forward(module: nn.Module) -> None:
+    """See that a module runs itself: a forward put on it runs the original, past the view's layers and hooks."""
+    if "forward" in vars(module):
+        raise ComposeError(
+            f"the forward of {type(module).__name__} was replaced, as torch.compile(model.forward) and accelerate's "
+            "hooks do: compose the model as it was loaded."
+        )
 
 
 def _own(module: Module) -> Module:

@@ -22,7 +22,12 @@ class Example:
 
 
 def read_examples(
-    path: Path, tokenizer: PreTrainedTokenizerBase, *, max_length: int | None, vocab_size: int
+    path: Path,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    max_length: int | None,
+    vocab_size: int,
+    prompt_readers: Sequence[str] = (),
 ) -> tuple[Example, ...]:
     """Read and tokenize a JSONL file, after checking all of it.
 
@@ -32,6 +37,7 @@ def read_examples(
     Args:
         max_length: longest record in tokens.
         vocab_size: of the anchor.
+        prompt_readers: the trained augments that read the prompt only, and so need one.
 
     Raises:
         DataError: the file is not what it should be; up to 20 problems are listed by line, the others counted.
@@ -42,6 +48,10 @@ def read_examples(
     examples = list(_encode(records, tokenizer))
     for record, example in zip(records, examples, strict=True):
         problems += _problems(record, example, max_length=max_length, vocab_size=vocab_size)
+        if prompt_readers and example.num_prompt == 0:
+            names = f"{', '.join(prompt_readers)} {'reads' if len(prompt_readers) == 1 else 'read'}"
+            what = f"has no prompt, and {names} the prompt only: give it as {{'prompt', 'completion'}}."
+            problems.append(Problem(line=record.line, what=what))
     refuse(path, problems)
     if not examples:
         raise DataError(f"{path}: holds no record.")

@@ -15,6 +15,7 @@ from orchestra.io.models import load_tokenizer
 from orchestra.paper import plan
 from orchestra.plan import Plan
 from orchestra.runtime.model import ComposedModel
+from orchestra.runtime.prompt import readers as prompt_readers
 from orchestra.train.encode import Example, context_limit, read_examples
 from orchestra.train.spec import TrainSpec
 
@@ -54,10 +55,11 @@ def prepare(source: str | Path | Mapping[str, Any] | ComposedModel, spec: TrainS
     tokenizer = source.tokenizer if isinstance(source, ComposedModel) else load_tokenizer(Path(anchor.source))
     if tokenizer is None:
         raise TrainError(f"{anchor.source}: the anchor has no tokenizer, and records are text: add its tokenizer.json.")
+    readers = prompt_readers(planned, augments)
     limit = min(filter(None, (spec.max_length, context_limit(_configs(source, planned, augments)))), default=None)
 
     def examples(path: Path, tokenizer: PreTrainedTokenizerBase = tokenizer) -> tuple[Example, ...]:
-        return read_examples(path, tokenizer, max_length=limit, vocab_size=anchor.vocab_size)
+        return read_examples(path, tokenizer, max_length=limit, vocab_size=anchor.vocab_size, prompt_readers=readers)
 
     return Prepared(
         plan=planned,
@@ -76,8 +78,10 @@ def identity(prepared: Prepared, spec: TrainSpec, *, steps: int, global_batch: i
     graph = prepared.plan.graph
     nodes = [graph.anchor, *(node for node in graph.augments if node.name in prepared.augments)]
     folders = {node.name: Path(node.facts.source) for node in nodes if Path(node.facts.source).is_dir()}
+    readers = prompt_readers(prepared.plan, prepared.augments)
     return {
         **{field: value for field, value in asdict(spec).items() if field not in _FREE},
+        **({"prompt_only": list(readers)} if readers else {}),
         "augments": list(prepared.augments),
         "data_sha256": file_sha256(spec.data),
         "global_batch": global_batch,

@@ -17,6 +17,7 @@ from orchestra import __version__
 from orchestra.api import load
 from orchestra.io.checkpoint import file_sha256
 from orchestra.runtime.model import ComposedModel
+from orchestra.runtime.prompt import readers as prompt_readers
 from orchestra.train import checkpoint
 from orchestra.train.batches import steps_per_epoch
 from orchestra.train.interrupt import Wish, listening
@@ -177,6 +178,8 @@ def _recipe(trainer: BridgeTrainer, prepared: Prepared, spec: TrainSpec) -> dict
         "steps": trainer.state.global_step,
         "global_batch": spec.batch_size * spec.gradient_accumulation * trainer.args.world_size,
     }
+    if readers := prompt_readers(prepared.plan, prepared.augments):
+        recipe["prompt_only"] = ", ".join(readers)
     if spec.eval_data is not None:
         recipe |= {"eval_data": spec.eval_data.name, "eval_data_sha256": file_sha256(spec.eval_data)}
     for field in ("learning_rate", "schedule", "warmup", "weight_decay", "max_grad_norm", "bf16", "seed"):

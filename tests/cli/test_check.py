@@ -24,12 +24,18 @@ def test_a_graph_that_can_exist_is_fine(run: Run, tmp_path: Path) -> None:
     assert done.out == f"{path}: fine. 4 bridges join the anchor with kv, tetum.\n"
 
 
+def test_an_augment_that_reads_the_prompt_only_is_said_to(run: Run, tmp_path: Path) -> None:
+    path = graph_file(tmp_path, kv={"context": "prompt"}, tetum={"bridges": {"every": 2}})
+    found = f"{path}: fine. 4 bridges join the anchor with kv (reads the prompt only), tetum.\n"
+    assert run("check", path).out == found
+
+
 def test_every_problem_is_listed_at_once(run: Run, tmp_path: Path) -> None:
-    path = graph_file(tmp_path, kv={"bridges": {"pairs": [pair(9, 0)]}}, tetum={"model": "lost", "context": "prompt"})
+    path = graph_file(tmp_path, kv={"bridges": {"pairs": [pair(9, 0)]}}, tetum={"model": "lost", "into": ["kv"]})
     done = run("check", path)
     assert (done.code, done.out) == (1, "")
     assert done.err.splitlines() == [
-        "augments.tetum.context is 'prompt'; this version knows 'refresh' only.",
+        "augments.tetum.into is ['kv']; this version feeds ['anchor'] only.",
         f"augments.tetum.model is 'lost', but there is no folder {tmp_path}/lost. "
         "Models and bundles on the Hub come in a later version; download it, and name the folder.",
         "augments.kv.bridges.pairs.0.augment_layer is 9, but kv has 3 layers, numbered 0 to 2.",

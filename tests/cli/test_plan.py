@@ -16,15 +16,15 @@ def rows(text: str) -> list[list[str]]:
 
 def test_the_plan_says_what_runs_and_what_each_augment_adds(run: Run, tmp_path: Path) -> None:
     pairs = {"bridges": {"pairs": [pair(1, "embedding"), pair(0, 3)], "gate": "token", "heads": 1}}
-    path = graph_file(tmp_path, kv=pairs, self={"model": "digits", "enabled": False})
+    path = graph_file(tmp_path, kv=pairs, self={"model": "digits", "enabled": False, "context": "prompt"})
     done = run("plan", path)
     assert (done.code, done.err) == (0, "")
     assert rows(done.out) == [
         ["anchor", "digits", "5 of 5", "22", "3", "12 bytes"],
         ["kv", "kv", "2 of 3", "14", "3", "12 bytes"],
         ["self (off)", "digits", "5 of 5", "22", "3", "counted above"],
-        ["kv", "2", "4,694", "18.8 kB"],
-        ["self", "1", "2,509", "10.0 kB"],
+        ["kv", "every token", "2", "4,694", "18.8 kB"],
+        ["self", "the prompt", "1", "2,509", "10.0 kB"],
         ["embedding", "kv 1", "14 -> 22", "1", "token", "rotary", "orchestra"],
         ["3", "kv 0", "14 -> 22", "1", "token", "rotary", "orchestra"],
         ["4", "self 4", "22 -> 22", "11", "scalar", "rotary", "orchestra"],

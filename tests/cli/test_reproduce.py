@@ -5,30 +5,35 @@ from typing import Any
 import pytest
 
 from orchestra.cli.reproduce import Demo, reproduce
-from orchestra.lab import kv_small
+from orchestra.lab import reproduce as lab
+from orchestra.lab.recipe import Recipe, recipes
 
-RESULTS = json.loads((Path(__file__).parents[2] / "benchmarks/results/kv-small.json").read_text())
+RESULTS = json.loads((Path(__file__).parents[2] / "benchmarks/results/trio.json").read_text())
 
 
 @pytest.fixture(autouse=True)
-def told(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """Where each reproduction was told to write; nothing is trained."""
-    outputs: list[Path] = []
+def told(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, str]]:
+    """What each reproduction was told to do; nothing is trained."""
+    asked: list[tuple[Path, str]] = []
 
-    def instead(output: Path) -> dict[str, Any]:
-        outputs.append(output)
+    def instead(output: Path, recipe: Recipe) -> dict[str, Any]:
+        asked.append((output, recipe.name))
         return dict(RESULTS)
 
-    monkeypatch.setattr(kv_small, "reproduce", instead)
-    return outputs
+    monkeypatch.setattr(lab, "reproduce", instead)
+    return asked
 
 
-def test_the_table_is_printed(told: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
-    reproduce(Demo.KV_SMALL, output=Path("elsewhere"))
-    assert "| composition: keys no bridge saw |" in capsys.readouterr().out
-    assert told == [Path("elsewhere")]
+def test_the_table_is_printed(told: list[tuple[Path, str]], capsys: pytest.CaptureFixture[str]) -> None:
+    reproduce(Demo.TRIO, output=Path("elsewhere"))
+    assert "| kv + tetum + python |" in capsys.readouterr().out
+    assert told == [(Path("elsewhere"), "trio")]
 
 
 def test_programs_get_json(capsys: pytest.CaptureFixture[str]) -> None:
     reproduce(Demo.KV_SMALL, json=True)
     assert json.loads(capsys.readouterr().out) == RESULTS
+
+
+def test_every_recipe_can_be_asked_for() -> None:
+    assert {demo.value for demo in Demo} == set(recipes())

@@ -3,7 +3,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from rich.console import Console
+from safetensors.torch import load_file
 
 import orchestra
 from orchestra.lab import recipe as recipes
@@ -85,6 +87,16 @@ def test_a_larger_demo_takes_what_a_smaller_one_has_trained_and_adds_the_rest(tr
     document = json.loads((trio / "graphs/trio.json").read_text())
     assert document["augments"]["kv"]["bridges"] == "../bridges/kv-small/kv"
     assert document["augments"]["tetum"]["bridges"] == "../bridges/trio/tetum"
+
+
+@pytest.mark.parametrize("name", ["tetum", "python"])
+def test_what_ships_is_what_was_trained_alone_and_not_what_the_gates_were_tried_with(trio: Path, name: str) -> None:
+    bundle = load_file(trio / "bridges/trio" / name / "bridge_model.safetensors")
+    trained = torch.load(trio / f"runs/{name}-bridges.pt", weights_only=True)["weights"]
+    assert len(bundle) == len(trained) > 0
+    for key, weight in trained.items():
+        [kept] = [value for ending, value in bundle.items() if key.endswith(ending)]
+        assert torch.equal(kept, weight), key
 
 
 def test_the_matrix_has_all_subsets_of_augments_against_all_mixes_of_domains(trio: Path) -> None:

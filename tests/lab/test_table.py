@@ -28,8 +28,19 @@ def test_bridges_see_a_fifth_of_the_keys_and_none_of_the_others() -> None:
 def test_a_recital_gives_keys_their_own_numbers_and_ends_with_one() -> None:
     table = Table(size=50)
     for seed in range(50):
-        pieces = recite(random.Random(seed), table, tuple(table.values))
+        pieces = recite(random.Random(seed), table)
         assert pieces[-1][1]
         for (text, _), (number, learnt) in pairwise(pieces):
             if learnt:
                 assert str(table.values[text.strip("+-<>")]) == number
+
+
+def test_short_keys_may_be_recited_more_often() -> None:
+    table = Table(size=500)
+
+    def short(share: float) -> float:
+        keys = [recite(random.Random(seed), table, short=share)[0][0].strip("<>") for seed in range(400)]
+        return sum(len(key) <= 3 for key in keys) / len(keys)
+
+    assert short(0.0) < 0.3
+    assert short(0.8) > 0.7

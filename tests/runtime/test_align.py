@@ -2,9 +2,12 @@ import re
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.nn import functional
 
 from orchestra import ComposeError
-from orchestra.runtime.align import align, check_positions, full_mask
+from orchestra.runtime.align import align, align_prompt, check_positions, full_mask
 from tests.tiny import compose, model, tokens
 
 BATCH, PAST, NEW = 2, 3, 5
@@ -23,6 +26,46 @@ def test_an_augment_reads_the_anchor_s_tokens_at_their_own_places() -> None:
     assert alignment.mask.shape == (BATCH, NEW, PAST + NEW)
     whole = align(tokens(BATCH, PAST + NEW), valid).mask
     assert alignment.mask.equal(whole[:, PAST:])
+
+
+def test_an_augment_that_reads_the_prompt_only_gets_its_tokens_and_is_seen_from_then_on() -> None:
+    ids, valid, lengths = tokens(2, 7), torch.ones(2, 7, dtype=torch.long), torch.tensor([3, 2])
+    valid[0, 0] = 0
+    alignment = align_prompt(ids, valid, lengths, 0)
+    assert alignment.ids.equal(ids[:, :4])
+    assert alignment.valid.tolist() == [[0, 1, 1, 1], [1, 1, 0, 0]]
+    assert alignment.position.tolist() == alignment.committed.tolist() == [[0, 0, 1, 2], [0, 1, 1, 1]]
+    assert alignment.query_position.tolist() == [[0, 0, 1, 2, 3, 4, 5], [0, 1, 2, 3, 4, 5, 6]]
+    seen = [[0, 1, 2, 3, 3, 3, 3], [1, 2, 2, 2, 2, 2, 2]]
+    assert alignment.mask.sum(-1).tolist() == seen
+    assert not alignment.mask[0, :, 0].any()
+    assert not alignment.mask[1, :, 2:].any()
+
+
+@given(st.data())
+def test_a_prompt_that_comes_in_parts_is_read_once_and_seen_as_if_it_had_come_at_once(data: st.DataObject) -> None:
+    rows, columns = data.draw(st.integers(1, 3)), data.draw(st.integers(1, 7))
+    cells = st.lists(st.lists(st.integers(0, 1), min_size=columns, max_size=columns), min_size=rows, max_size=rows)
+    valid = torch.tensor(data.draw(cells))
+    lengths = torch.tensor(data.draw(st.lists(st.integers(0, 8), min_size=rows, max_size=rows)))
+    cuts = sorted({*data.draw(st.lists(st.integers(1, columns), max_size=3)), columns})
+    ids, held, past, read, masks = tokens(rows, columns), 0, 0, [], []
+    for cut in cuts:
+        part = align_prompt(ids[:, past:cut], valid[:, :cut], lengths, held)
+        assert part.position.equal(part.committed)
+        held, past = held + part.ids.shape[1], cut
+        assert part.valid.shape[1] == part.mask.shape[2] == held <= cut
+        assert part.valid[:, held - part.ids.shape[1] :].any(0)[-1:].all()  # it never reads on past the last prompt
+        read.append(part.ids)
+        masks.append(functional.pad(part.mask, (0, columns - held)))
+    count = valid.cumsum(-1)
+    prompt = valid.bool() & (count <= lengths[:, None])
+    assert torch.cat(read, 1).masked_fill(~prompt[:, :held], 0).equal((ids * prompt)[:, :held])
+    assert held == int(prompt.any(0).nonzero().max() + 1 if prompt.any() else 0)
+    for row in range(rows):
+        for query in range(columns):
+            seen = [bool(valid[row, query] and prompt[row, key] and key <= query) for key in range(columns)]
+            assert torch.cat(masks, 1)[row, query].tolist() == seen
 
 
 def test_a_mask_that_is_not_given_is_all_ones() -> None:

@@ -1,10 +1,11 @@
 import re
+from typing import Any
 
 import pytest
 import torch
 from transformers import DynamicCache, StaticCache
 
-from orchestra import ComposeError
+from orchestra import ComposedModel, ComposeError
 from orchestra.runtime.cache import ComposedCache
 from tests.tiny import compose, generate, model, ring, tokens
 
@@ -59,7 +60,7 @@ def test_the_cache_of_another_composed_model_is_refused() -> None:
 def foreign(kind: str) -> str:
     return refusal(
         f"past_key_values is a {kind}; a composed model continues only from a cache that it returned itself "
-        "(static, quantized and offloaded caches are not supported)."
+        "(static and quantized caches are not supported)."
     )
 
 
@@ -95,3 +96,49 @@ def test_augments_keep_only_the_layers_that_run() -> None:
     cache = composed(tokens()).past_key_values
     assert len(cache.augments["kv"].layers) == 2
     assert len(cache.layers) == 3
+
+
+def reader() -> ComposedModel:
+    """A composition whose augment reads the prompt only."""
+    return compose(model("llama"), kv=(model("gpt2", seed=1), {"context": "prompt"}))
+
+
+def test_prompts_of_another_length_than_the_cached_tokens_were_read_with_are_refused() -> None:
+    composed, lengths = reader(), torch.tensor([7, 11])
+    cache = composed(tokens(), prompt_length=lengths).past_key_values
+    ids = torch.cat([tokens(), tokens(2, 1)], dim=1)
+    for other in ([6, 11], [8, 11], [7, 10]):
+        message = (
+            f"this cache was filled with prompts of [7, 11] tokens, and now they would be of {other}: drop "
+            "prompt_length, or start with a fresh cache."
+        )
+        said = {"past_key_values": cache, "prompt_length": torch.tensor(other)}
+        with pytest.raises(ComposeError, match=refusal(message)):
+            composed(tokens(2, 1), **said)
+        with pytest.raises(ComposeError, match=refusal(message)):
+            generate(composed, ids, **said)
+    message = "this cache holds 2 texts, and 6 would continue it: repeat its rows first."
+    with pytest.raises(ComposeError, match=refusal(message)):
+        generate(composed, ids, num_beams=3, past_key_values=cache, prompt_length=lengths)
+    step = composed(tokens(2, 1), past_key_values=cache, prompt_length=torch.tensor([7, 12]))  # it holds no more yet
+    assert step.past_key_values.prompt_length.tolist() == [7, 12]
+
+
+def test_a_cache_that_holds_nothing_any_more_knows_no_prompt() -> None:
+    composed = reader()
+    for emptied, words in (("reset", ()), ("crop", (-11,))):
+        cache: Any = composed(tokens(), prompt_length=torch.tensor([7, 11])).past_key_values
+        getattr(cache, emptied)(*words)
+        known = cache.prompt_length
+        assert known is None
+        out = generate(composed, tokens(2, 5), past_key_values=cache)
+        assert torch.equal(out, generate(composed, tokens(2, 5)))
+        assert cache.prompt_length.tolist() == [5, 5]
+
+
+def test_an_empty_cache_takes_the_prompts_of_the_next_generation_and_no_earlier_one_s() -> None:
+    composed = reader()
+    cache = composed.new_cache()
+    cache.prompt_length = torch.tensor([3, 3])  # as a generation leaves it that fails before its first forward
+    out = generate(composed, tokens(), past_key_values=cache)
+    assert torch.equal(out, generate(composed, tokens()))

@@ -1,4 +1,5 @@
 import re
+from typing import Any
 
 import pytest
 import torch
@@ -7,15 +8,16 @@ import orchestra
 from orchestra import ComposedModel, ComposeError
 from tests.tiny import bridges, document, loud, model, pair, words
 
-FIELDS = {
+FIELDS: dict[str, dict[str, Any]] = {
     "kv": {"bridges": {"pairs": [pair(0, "embedding"), pair(1, 1)], "gate": "token"}},
     "far": {"bridges": {"pairs": [pair(0, 1)], "gate": "none"}},
 }
 
 
-def composition(*, tokenized: bool = True) -> ComposedModel:
+def composition(*, tokenized: bool = True, context: str = "refresh") -> ComposedModel:
+    fields = {**FIELDS, "kv": {**FIELDS["kv"], "context": context}}
     models = {"anchor": model("llama"), "kv": model("gpt2", seed=1), "far": model("falcon", seed=2)}
-    composed = orchestra.load(document(FIELDS), models=models, tokenizer=words() if tokenized else None)
+    composed = orchestra.load(document(fields), models=models, tokenizer=words() if tokenized else None)
     composed.stacks.to(torch.float64)
     return loud(composed)
 
@@ -69,6 +71,16 @@ def test_a_report_prints_a_row_per_bridge_and_a_column_per_token() -> None:
         "far 0 -> anchor 1         0.00  0.00",
         "kv 1 -> anchor 1          0.00  0.00",
     ]
+
+
+def test_an_augment_that_reads_the_prompt_only_reads_the_whole_text_unless_told_how_much_of_it_is_the_prompt() -> None:
+    whole, composed = composition(), composition(context="prompt")
+    assert composed.contributions("w5 w7 w11") == whole.contributions("w5 w7 w11")
+    assert composed.contributions("w5 w7 w11", prompt_length=3) == whole.contributions("w5 w7 w11")
+    part, shares = composed.contributions("w5 w7 w11", prompt_length=2), whole.contributions("w5 w7 w11")
+    assert part.bridges[0].share[:2] == pytest.approx(shares.bridges[0].share[:2])
+    assert part.bridges[0].share[2] != pytest.approx(shares.bridges[0].share[2])
+    assert [one.augment for one in composed.contributions("w5 w7", prompt_length=0).bridges] == ["far"]
 
 
 def test_without_a_tokenizer_or_a_token_nothing_can_be_reported() -> None:

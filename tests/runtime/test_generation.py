@@ -1,20 +1,22 @@
 import re
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 import torch
-from transformers import TextStreamer, pipeline
+from transformers import StoppingCriteria, TextStreamer, pipeline
 
 from orchestra import ComposeError
 from orchestra.runtime.generation import ComposedGenerationMixin
-from tests.tiny import compose, generate, model, ring, tokens, words
+from tests.tiny import LENGTH, compose, generate, model, ring, tokens, words
 
 
-@pytest.mark.parametrize("implementation", ["static", "quantized", "offloaded", "offloaded_static"])
+@pytest.mark.parametrize("implementation", ["static", "quantized", "offloaded_static"])
 def test_other_caches_are_refused(implementation: str) -> None:
     message = (
-        f"cache_implementation is '{implementation}'; a composed model generates with its own dynamic cache only: "
-        "drop the argument."
+        f"cache_implementation is '{implementation}'; a composed model generates with a dynamic cache of its own: "
+        "drop the argument, or say 'offloaded' to keep it in the CPU's memory."
     )
     with pytest.raises(ComposeError, match=f"^{re.escape(message)}$"):
         generate(ring(0), tokens(), cache_implementation=implementation)
@@ -47,9 +49,37 @@ def test_the_anchor_s_habits_are_taken_over_but_for_its_cache() -> None:
     assert compose(anchor, kv=model("gpt2", seed=1)).generation_config is not None
 
 
-def test_a_model_brings_its_own_cache() -> None:
-    with pytest.raises(NotImplementedError):
-        ComposedGenerationMixin().new_cache()
+def test_a_model_brings_its_own_cache_and_toggles() -> None:
+    mixin = ComposedGenerationMixin()
+    for needed in (mixin.new_cache, mixin.unswitched, mixin.prompt_readers):
+        with pytest.raises(NotImplementedError):
+            needed()
+
+
+class Switch(StoppingCriteria):
+    """Does something after the second token, and never stops."""
+
+    def __init__(self, act: Callable[[], object]) -> None:
+        self.act = act
+
+    def __call__(self, input_ids: torch.Tensor, *_: Any, **__: Any) -> Any:
+        if input_ids.shape[1] == LENGTH + 2:
+            with ThreadPoolExecutor(1) as elsewhere:
+                elsewhere.submit(self.act).result()
+        return torch.zeros(len(input_ids), dtype=torch.bool)
+
+
+@pytest.mark.parametrize("use_cache", [True, False])
+@pytest.mark.parametrize("num_beams", [1, 2])
+def test_a_switch_thrown_while_a_text_is_written_waits_for_the_next(use_cache: bool, num_beams: int) -> None:
+    composed, words = ring(0), {"use_cache": use_cache, "num_beams": num_beams, "max_new_tokens": 9}
+    whole = generate(composed, tokens(), **words)
+    thrown = [Switch(lambda: composed.disable("near", "far"))]
+    assert torch.equal(generate(composed, tokens(), stopping_criteria=thrown, **words), whole)
+    assert composed.active == ()
+    silent = generate(composed.anchor, tokens(), **words)
+    assert torch.equal(generate(composed, tokens(), **words), silent)
+    assert not torch.equal(whole, silent)
 
 
 def test_the_text_generation_pipeline_runs() -> None:

@@ -52,6 +52,16 @@ def test_records_too_long_empty_or_out_of_vocabulary_are_listed_with_the_malform
         read_examples(path, tokenizer, max_length=7, vocab_size=VOCABULARY)
 
 
+def test_a_record_without_a_prompt_is_refused_where_an_augment_reads_nothing_else(
+    write: Write, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    path = write({"prompt": "", "completion": "b"}, {"text": "c a"}, {"prompt": "a", "completion": "b"})
+    for readers, names in ((("kv",), "kv reads"), (("kv", "tetum"), "kv, tetum read")):
+        message = f"{path}: line 2: has no prompt, and {names} the prompt only: give it as {{'prompt', 'completion'}}."
+        with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
+            read_examples(path, tokenizer, max_length=None, vocab_size=VOCABULARY, prompt_readers=readers)
+
+
 def test_a_file_without_records_is_refused(write: Write, tokenizer: PreTrainedTokenizerFast) -> None:
     path = write("", "  ")
     with pytest.raises(DataError, match=f"^{re.escape(f'{path}: holds no record.')}$"):

@@ -4,13 +4,14 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import orchestra
 from orchestra.errors import BundleError, DataError, TrainError
 from orchestra.train import TrainSpec
-from orchestra.train.prepare import prepare
+from orchestra.train.prepare import identity, prepare
 from tests.train.conftest import MAX_LENGTH, Write, write_graph
 
 
@@ -87,6 +88,35 @@ def test_no_record_may_be_longer_than_the_models_read(
 def test_max_length_may_be_shorter_than_that(graph: Path, spec: TrainSpec) -> None:
     with pytest.raises(DataError, match="and max_length is 5: "):
         prepare(graph, changed(spec, max_length=5))
+
+
+def prompt_only(graph: Path, *names: str) -> dict[str, Any]:
+    """The document with these augments reading the prompt only."""
+    document: dict[str, Any] = json.loads(graph.read_text())
+    for model in (document["anchor"], *document["augments"].values()):
+        model["model"] = str(graph.parent / model["model"])
+    for name in names:
+        document["augments"][name]["context"] = "prompt"
+    return document
+
+
+def test_records_need_a_prompt_where_a_trained_augment_reads_nothing_else(
+    graph: Path, spec: TrainSpec, write: Write
+) -> None:
+    path = write({"text": "a b"}, name="eval.jsonl")
+    document = prompt_only(graph, "kv")
+    message = f"{path}: line 1: has no prompt, and kv reads the prompt only: give it as {{'prompt', 'completion'}}."
+    refused(document, changed(spec, eval_data=path), DataError, message)
+    assert prepare(document, changed(spec, eval_data=path, augments=("tetum",))).augments == ("tetum",)
+
+
+def test_a_training_with_prompts_alone_is_another_training(graph: Path, spec: TrainSpec) -> None:
+    one, two = (
+        identity(prepare(prompt_only(graph, *names), spec), spec, steps=3, global_batch=8) for names in ((), ("kv",))
+    )
+    assert two == {**one, "prompt_only": ["kv"]}
+    other = changed(spec, augments=("tetum",))
+    assert "prompt_only" not in identity(prepare(prompt_only(graph, "kv"), other), other, steps=3, global_batch=8)
 
 
 def test_the_evaluation_data_is_checked_too(graph: Path, spec: TrainSpec, write: Write) -> None:
