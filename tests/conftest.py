@@ -10,8 +10,11 @@ import pytest
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-# Before any module of these packages is imported: every annotated shape is then checked on every call.
-jaxtyping.install_import_hook(["orchestra.nn", "orchestra.runtime"], "beartype.beartype")
+# Before any module of these packages is imported: every annotated shape is then checked on every call. Not those that
+# have no tensors and call small functions for each character.
+SPELLING = ("cut", "detext", "traits")
+RUNTIME = [path.stem for path in Path(__file__).parents[1].glob("orchestra/runtime/*.py") if path.stem not in SPELLING]
+jaxtyping.install_import_hook(["orchestra.nn", *(f"orchestra.runtime.{name}" for name in RUNTIME)], "beartype.beartype")
 
 import torch  # noqa: E402
 from hypothesis import settings  # noqa: E402

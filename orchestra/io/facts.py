@@ -128,9 +128,14 @@ def tokenizer_fingerprint(folder: Path) -> str | None:
     if not path.is_file():
         return None
     content = read_json(path)
-    model = content.get("model")
-    if not isinstance(model, dict):
+    if not isinstance(content.get("model"), dict):
         raise ModelError(f"{path}: has no model.")
+    return tokenizer_digest(content)
+
+
+def tokenizer_digest(content: Mapping[str, Any]) -> str:
+    """The fingerprint of a tokenizer that is not in a folder, of the content of its tokenizer.json."""
+    model = content["model"]
     # Later versions write the defaults out, and each merge as a pair.
     model = {name: value for name, value in model.items() if value is not None and value is not False}
     if isinstance(model.get("merges"), list):
