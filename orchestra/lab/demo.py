@@ -80,6 +80,9 @@ def _accuracies(model: ComposedModel, words: PreTrainedTokenizerFast, recipe: Re
         title=f"Exact match in percent, {asked} fresh expressions a cell.\nRows: which augments are on. Columns: which "
         "domains an expression mixes.",
         title_justify="left",
+        box=None,
+        padding=(0, 2, 0, 0),
+        pad_edge=False,
     )
     grid.add_column("on", no_wrap=True)
     for heading in (title(column, empty=DIGITS) for column in every):
