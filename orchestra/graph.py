@@ -26,7 +26,8 @@ class ModelFacts:
     Attributes:
         source: where it comes from, as an absolute path or a name for a model already in memory.
         tokenizer: SHA-256 of what decides the token ids; None when unknown.
-        num_params, weight_bytes: read from the safetensors headers; None when unknown.
+        num_params, weight_bytes: read from the headers of its files; None when unknown.
+        conversion: how its file becomes tensors, for one that is not safetensors.
     """
 
     source: str
@@ -38,6 +39,7 @@ class ModelFacts:
     tokenizer: str | None = None
     num_params: int | None = None
     weight_bytes: int | None = None
+    conversion: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,8 +159,6 @@ def unsupported(spec: GraphSpec) -> Iterator[str]:
     for name, model in (("anchor", spec.anchor), *((f"augments.{n}", a) for n, a in sorted(spec.augments.items()))):
         if not isinstance(model.model, str):
             yield f"{name}.model is a merge; this version loads folders only. Merge first, and name the folder."
-        elif model.model.endswith(".gguf"):
-            yield f"{name}.model is the GGUF file {model.model!r}; this version loads safetensors folders only."
         if model.revision is not None:
             yield f"{name}.revision is {model.revision!r}; this version loads local folders only, which have none."
         if model.tokenizer is not None:

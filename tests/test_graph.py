@@ -205,10 +205,6 @@ LATER: list[tuple[dict[str, Any], str]] = [
         "augments.kv.model is a merge; this version loads folders only. Merge first, and name the folder.",
     ),
     (
-        {"model": "kv.gguf"},
-        "augments.kv.model is the GGUF file 'kv.gguf'; this version loads safetensors folders only.",
-    ),
-    (
         {"revision": "main"},
         "augments.kv.revision is 'main'; this version loads local folders only, which have none.",
     ),

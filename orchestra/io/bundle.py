@@ -25,6 +25,7 @@ class Identity(Closed):
     Attributes:
         fingerprint: SHA-256 of the weights.
         tokenizer: SHA-256 of what decides the token ids; None when unknown.
+        conversion: how a file that is not safetensors became tensors; the fingerprint is the file's.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Identity(Closed):
     num_heads: int
     vocab_size: int
     tokenizer: str | None = None
+    conversion: str | None = None
 
 
 class BundleSite(Closed):
@@ -89,6 +91,7 @@ def identify(facts: ModelFacts, fingerprint: str, *, name: str | None = None) ->
         num_heads=facts.num_heads,
         vocab_size=facts.vocab_size,
         tokenizer=facts.tokenizer,
+        conversion=facts.conversion,
     )
 
 
@@ -170,6 +173,9 @@ def misfits(config: BundleConfig, *, anchor: Identity, augment: Identity) -> Ite
                 yield f"the {role}'s {field} is {found}, and it was trained with {was}"
         if trained.tokenizer and given.tokenizer and trained.tokenizer != given.tokenizer:
             yield f"the {role}'s tokenizer is {given.tokenizer[:12]}, and it was trained with {trained.tokenizer[:12]}"
+        if trained.conversion != given.conversion:
+            was, found = (side.conversion or "none, but safetensors" for side in (trained, given))
+            yield f"the {role}'s conversion is {found}, and it was trained with {was}"
         if trained.fingerprint != given.fingerprint:
             yield (
                 f"the {role}'s weights are {given.fingerprint[:12]} ({given.name}), "

@@ -52,6 +52,7 @@ def card(config: BundleConfig, num_params: int) -> str:
             for field in SHAPE
         ),
         f"| weights (SHA-256) | `{config.anchor.fingerprint[:16]}` | `{config.augment.fingerprint[:16]}` |",
+        *_conversion(config),
         "",
         "Any other anchor or augment is refused.",
         "",
@@ -64,6 +65,11 @@ def card(config: BundleConfig, num_params: int) -> str:
 def text(words: str) -> str:
     """Words as Markdown shows them: on one line, with nothing taken for markup."""
     return _MARKUP.sub(r"\\\g<0>", " ".join(words.split()))
+
+
+def _conversion(config: BundleConfig) -> list[str]:
+    sides = [side.conversion for side in (config.anchor, config.augment)]
+    return [f"| conversion | {' | '.join(side or 'none' for side in sides)} |"] if any(sides) else []
 
 
 def _graph(config: BundleConfig) -> dict[str, Any]:

@@ -74,9 +74,14 @@ def read_json(path: Path) -> dict[str, Any]:
 def fingerprint(folder: Path) -> str:
     """SHA-256 of a checkpoint: of its one weight file, or of the shards' digests in the order of their names.
 
+    Args:
+        folder: or a file, such as a GGUF file, which stands for itself.
+
     Raises:
         ModelError: the folder holds no weights that can be loaded.
     """
+    if folder.is_file():
+        return remembered_sha256(folder)
     digests = [remembered_sha256(path) for path in weight_files(folder)]
     return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
 

@@ -11,6 +11,8 @@ from orchestra.errors import GraphError, ModelError, OrchestraError
 from orchestra.graph import BundleFacts, Facts, ModelFacts
 from orchestra.io.bundle import read_config, read_weights_header
 from orchestra.io.checkpoint import read_json, weight_files
+from orchestra.io.gguf_facts import CONVERSION, gguf_config, gguf_tokenizer, is_gguf
+from orchestra.io.gguf_header import read_gguf
 from orchestra.io.safetensors_header import read_header
 from orchestra.io.unsuited import why_unsuited
 from orchestra.spec import BridgeRecipe, GraphSpec
@@ -37,7 +39,7 @@ def gather(spec: GraphSpec, base: Path, known: Mapping[str, ModelFacts] | None =
     models, bundles, problems = dict(known or {}), {}, []
     for name, model in (("anchor", spec.anchor), *sorted(spec.augments.items())):
         where = name if name == "anchor" else f"augments.{name}"
-        if name in models or not isinstance(model.model, str) or model.model.endswith(".gguf"):
+        if name in models or not isinstance(model.model, str):
             continue  # known already, or refused by graph.unsupported
         try:
             models[name] = model_facts(locate(model.model, base, f"{where}.model"))
@@ -55,32 +57,44 @@ def gather(spec: GraphSpec, base: Path, known: Mapping[str, ModelFacts] | None =
 
 
 def locate(source: str, base: Path, field: str) -> Path:
-    """The folder that a document's field names, as an absolute path.
+    """The folder or GGUF file that a document's field names, as an absolute path.
 
     Raises:
-        GraphError: there is no such folder.
+        GraphError: there is no such folder or file.
     """
+    kind = "file" if is_gguf(source) else "folder"
     try:
         folder = (base / Path(source).expanduser()).resolve()
-        found = folder.is_dir()
+        found = folder.is_file() if kind == "file" else folder.is_dir()
     except (OSError, RuntimeError, ValueError) as error:  # a loop of links, no such user, a zero byte, a name too long
-        raise GraphError(f"{field} is {source!r}, which is no folder's name: {_told(error)}.") from error
+        raise GraphError(f"{field} is {source!r}, which is no {kind}'s name: {_told(error)}.") from error
     if not found:
         hint = (
             " Models and bundles on the Hub come in a later version; download it, and name the folder."
-            if source.count("/") <= 1 and not source.startswith((".", "/", "~"))
+            if kind == "folder" and source.count("/") <= 1 and not source.startswith((".", "/", "~"))
             else ""
         )
-        raise GraphError(f"{field} is {source!r}, but there is no folder {folder}.{hint}")
+        raise GraphError(f"{field} is {source!r}, but there is no {kind} {folder}.{hint}")
     return folder
 
 
-def model_facts(folder: Path) -> ModelFacts:
-    """Read what a model folder says of itself.
+def model_config(source: Path) -> dict[str, Any]:
+    """The config of a model folder; of a GGUF file, what its header says in the same words.
 
     Raises:
-        ModelError: no config.json, a config without sizes, or damaged or pickled weights.
+        ModelError: there is none that can be read.
     """
+    return gguf_config(source) if is_gguf(source) else read_json(source / "config.json")
+
+
+def model_facts(folder: Path) -> ModelFacts:
+    """Read what a model folder, or a GGUF file, says of itself.
+
+    Raises:
+        ModelError: no config.json, a config without sizes, or damaged or pickled weights; likewise of a GGUF file.
+    """
+    if is_gguf(folder):
+        return _gguf_facts(folder)
     config = read_json(folder / "config.json")
     if "transformers_weights" in config:
         raise ModelError(
@@ -92,6 +106,17 @@ def model_facts(folder: Path) -> ModelFacts:
         tokenizer=tokenizer_fingerprint(folder),
         num_params=sum(header.num_params for header in headers),
         weight_bytes=sum(header.weight_bytes for header in headers),
+    )
+
+
+def _gguf_facts(path: Path) -> ModelFacts:
+    header = read_gguf(path)
+    return replace(
+        config_facts(gguf_config(path, header), source=str(path)),
+        tokenizer=gguf_tokenizer(header),
+        num_params=header.num_params,
+        weight_bytes=header.weight_bytes,
+        conversion=CONVERSION,
     )
 
 

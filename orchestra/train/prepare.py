@@ -10,7 +10,8 @@ from transformers import PreTrainedTokenizerBase
 
 from orchestra.errors import BundleError, TrainError
 from orchestra.io.bundle import CONFIG_FILE
-from orchestra.io.checkpoint import file_sha256, fingerprint, read_json
+from orchestra.io.checkpoint import file_sha256, fingerprint
+from orchestra.io.facts import model_config
 from orchestra.io.models import load_tokenizer
 from orchestra.paper import plan
 from orchestra.plan import Plan
@@ -77,7 +78,7 @@ def identity(prepared: Prepared, spec: TrainSpec, *, steps: int, global_batch: i
     """
     graph = prepared.plan.graph
     nodes = [graph.anchor, *(node for node in graph.augments if node.name in prepared.augments)]
-    folders = {node.name: Path(node.facts.source) for node in nodes if Path(node.facts.source).is_dir()}
+    folders = {node.name: Path(node.facts.source) for node in nodes if Path(node.facts.source).exists()}
     readers = prompt_readers(prepared.plan, prepared.augments)
     return {
         **{field: value for field, value in asdict(spec).items() if field not in _FREE},
@@ -118,4 +119,4 @@ def _configs(source: object, planned: Plan, augments: tuple[str, ...]) -> list[M
         models = [source.anchor, *(source.augment(name) for name in augments)]
         return [model.config.to_dict() for model in models]
     nodes = (planned.graph.anchor, *(node for node in planned.graph.augments if node.name in augments))
-    return [read_json(Path(node.facts.source) / "config.json") for node in nodes]
+    return [model_config(Path(node.facts.source)) for node in nodes]

@@ -298,9 +298,9 @@ def test_all_problems_of_a_document_come_at_once(base: Path) -> None:
         gguf={"model": "m.gguf"},
     )
     assert lines == [
-        "augments.gguf.model is the GGUF file 'm.gguf'; this version loads safetensors folders only.",
         "augments.merged.model is a merge; this version loads folders only. Merge first, and name the folder.",
         f"anchor.model: {base}/anchor/config.json: is not JSON.",
+        f"augments.gguf.model is 'm.gguf', but there is no file {base}/m.gguf.",
         f"augments.kv.model: {base}/kv/model.safetensors: is not a whole safetensors file; fetch or save it again.",
         f"augments.python.model is 'acme/python', but there is no folder {base}/acme/python.{HUB}",
         f"augments.tetum.model: {base}/tetum: its config has no "

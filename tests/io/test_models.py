@@ -1,20 +1,16 @@
 import json
-import logging
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 import transformers
-from huggingface_hub.utils.tqdm import are_progress_bars_disabled
-from transformers.utils import logging as transformers_logging
 
 from orchestra.errors import ModelError
-from orchestra.io.models import load_model, load_tokenizer, memory_fingerprint, not_finite, quiet, resolve_device
+from orchestra.io.models import load_model, load_tokenizer, memory_fingerprint, not_finite, resolve_device
 from tests import folders, tiny
 
 
@@ -263,31 +259,6 @@ def test_the_layout_in_memory_does_not_matter() -> None:
 
 
 # -- silence --------------------------------------------------------------------------------------------------------
-
-
-def show(bars: bool) -> None:
-    switch: Any = transformers_logging.enable_progress_bar if bars else transformers_logging.disable_progress_bar
-    switch()
-
-
-@pytest.mark.parametrize("verbosity", [logging.DEBUG, logging.WARNING, logging.CRITICAL])
-@pytest.mark.parametrize("bars", [True, False])
-def test_what_the_user_had_set_comes_back(verbosity: int, bars: bool) -> None:
-    before = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
-    try:
-        transformers_logging.set_verbosity(verbosity)
-        show(bars)
-        with pytest.raises(KeyError), quiet():
-            raise KeyError(transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled())
-        with quiet():
-            assert transformers_logging.get_verbosity() == logging.ERROR
-            assert not transformers_logging.is_progress_bar_enabled()
-        assert transformers_logging.get_verbosity() == verbosity
-        assert transformers_logging.is_progress_bar_enabled() == bars
-        assert are_progress_bars_disabled() == (not bars)
-    finally:
-        transformers_logging.set_verbosity(before[0])
-        show(before[1])
 
 
 def test_importing_and_loading_print_nothing(llama: Path) -> None:

@@ -1,0 +1,65 @@
+"""What it takes to call transformers: its errors, its talk, and its account of what it loaded."""
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from huggingface_hub.errors import StrictDataclassError
+from huggingface_hub.utils.tqdm import are_progress_bars_disabled
+from safetensors import SafetensorError
+from transformers import PreTrainedModel
+from transformers.utils import logging
+
+UNLOADABLE = (
+    OSError,
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    RuntimeError,
+    ImportError,
+    SafetensorError,
+    StrictDataclassError,
+)
+"""What transformers raises over files that it cannot use: it has no error of its own."""
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence transformers' progress bars and warnings inside a `with` block; what the user had set comes back."""
+    verbosity = logging.get_verbosity()
+    bars = logging.is_progress_bar_enabled() and not are_progress_bars_disabled()
+    logging.set_verbosity_error()
+    if bars:
+        logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def told(error: BaseException) -> str:
+    """What an error of transformers says, on one line."""
+    text = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    return text if len(text) <= 300 else text[:297] + "..."
+
+
+def misfits(report: Mapping[str, Any], model: PreTrainedModel) -> Iterator[str]:
+    """Where the weights and the config of a checkpoint contradict each other."""
+    for name in sorted(report["missing_keys"]):
+        yield f"{name} is missing"
+    for name, found, needed in sorted(report["mismatched_keys"]):
+        yield f"{name} has shape {tuple(found)}, not {tuple(needed)}"
+    # Some checkpoints carry parts that are not asked for, such as a value head; a layer past the last is another thing.
+    families = {_family(name) for name in model.state_dict()}
+    for name in sorted(report["unexpected_keys"]):
+        if _family(name) in families:
+            yield f"{name} is left over"
+
+
+def _family(name: str) -> str:
+    """A weight's name without its numbers: that of its like in every layer."""
+    return re.sub(r"\d+", "#", name)
