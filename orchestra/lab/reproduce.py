@@ -21,7 +21,7 @@ from orchestra.lab import tokenizer
 from orchestra.lab.exercises import encode_with_twins, exercise
 from orchestra.lab.fitting import fit
 from orchestra.lab.models import freeze_answers, small_llama, write_number_embeddings
-from orchestra.lab.recipe import Model, Recipe, Specialist
+from orchestra.lab.recipe import Model, Recipe, Specialist, Stage
 from orchestra.lab.results import cell, measure, report
 from orchestra.runtime.model import ComposedModel
 
@@ -77,9 +77,7 @@ def _train_anchor(output: Path, words: PreTrainedTokenizerFast, anchor: Model) -
         model = _fresh(words, anchor)
         write_number_embeddings(model, words)
         for name, stage in anchor.stages.items():
-            checkpoint = clock.with_name(f"{anchor.name}-{name}.pt")
-            made = partial(stage.encode, words)
-            fit(model, stage.lesson, made, stage.fit, checkpoint=checkpoint, title=checkpoint.stem)
+            _learn(model, words, stage, clock.with_name(f"{anchor.name}-{name}.pt"))
         return model
 
     _once(output, anchor.name, words, train)
@@ -90,12 +88,15 @@ def _train_augment(output: Path, words: PreTrainedTokenizerFast, specialist: Spe
         model = _fresh(words, specialist.model)
         for name, stage in specialist.model.stages.items():
             freeze_answers(model, [words.get_vocab()[answer] for answer in specialist.answers], size=stage.answers)
-            checkpoint = clock.with_name(f"{specialist.name}-{name}.pt")
-            made = partial(stage.encode, words)
-            fit(model, stage.lesson, made, stage.fit, checkpoint=checkpoint, title=checkpoint.stem)
+            _learn(model, words, stage, clock.with_name(f"{specialist.name}-{name}.pt"))
         return model
 
     _once(output, specialist.model.name, words, train)
+
+
+def _learn(model: LlamaForCausalLM, words: PreTrainedTokenizerFast, stage: Stage, checkpoint: Path) -> None:
+    made = partial(stage.encode, words)
+    fit(model, stage.lesson, made, stage.fit, checkpoint=checkpoint, title=checkpoint.stem)
 
 
 def _train_stack(output: Path, words: PreTrainedTokenizerFast, recipe: Recipe, specialist: Specialist) -> None:
