@@ -77,17 +77,25 @@ def document(augments: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def compose(
-    anchor: PreTrainedModel, dtype: torch.dtype = torch.float64, /, *, fresh: bool = False, **augments: Augment
+    anchor: PreTrainedModel,
+    dtype: torch.dtype = torch.float64,
+    /,
+    *,
+    fresh: bool = False,
+    tokenizers: Mapping[str, PreTrainedTokenizerFast] | None = None,
+    **augments: Augment,
 ) -> ComposedModel:
     """Compose models under these names; a value is a model, or a pair of a model and the fields of its augment.
 
     Args:
         fresh: leave the bridges as they start; else they are loud.
+        tokenizers: of the anchor and the augments; without any, they share one.
     """
     split = {name: given if isinstance(given, tuple) else (given, {}) for name, given in augments.items()}
     composed = orchestra.load(
         document({name: rest for name, (_, rest) in split.items()}),
         models={"anchor": anchor, **{name: augment for name, (augment, _) in split.items()}},
+        tokenizers=tokenizers,
     )
     composed.stacks.to(dtype)
     return composed if fresh else loud(composed)
