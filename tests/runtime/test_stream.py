@@ -288,6 +288,17 @@ def test_an_augment_s_own_limits_and_padding_do_not_touch_the_stream() -> None:
     assert reading.ids == ids_of(GPT2, SCRIPTS["english"])
 
 
+def test_an_added_token_that_the_augment_has_no_embedding_for_is_read_as_its_text() -> None:
+    augment = fast(Tokenizer.from_str(tokenizer(GPT2).backend_tokenizer.to_str()))
+    size = len(augment)
+    augment.add_tokens(["<image>"], special_tokens=True)
+    for known, text in ((size + 1, [size]), (size, ids_of(GPT2, "<image>")), (None, [size])):
+        reading = Reading(Stream(tokenizer(LLAMA2), augment, vocab_size=known))
+        reading.read(ids_of(LLAMA2, "an <image> here"))
+        reading.close()
+        assert reading.ids == ids_of(GPT2, "an ") + text + ids_of(GPT2, " here")
+
+
 def without_unknown(*tokens: str) -> PreTrainedTokenizerBase:
     made = Tokenizer(models.BPE(vocab={token: index for index, token in enumerate(tokens)}, merges=[]))
     made.decoder = decoders.Fuse()
