@@ -69,3 +69,15 @@ def step(model: Any, ids: Tensor) -> Callable[[], object]:
         )
 
     return run
+
+
+def alone(part: Any, ids: Tensor) -> Callable[[], object]:
+    """One step of a model without a head behind a text, as `step`."""
+    with torch.no_grad():
+        cache = part(input_ids=ids[:, :-1], use_cache=True).past_key_values
+
+    @torch.no_grad()
+    def run() -> object:
+        return part(input_ids=ids[:, -1:], past_key_values=cache, use_cache=True)
+
+    return run

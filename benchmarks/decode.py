@@ -1,6 +1,6 @@
 """What a composed model's decoding costs, over the sum of its parts and over CALM-pytorch.
 
-    python -m benchmarks.decode [--peer] [--new 256] [--rounds 7]
+python -m benchmarks.decode [--peer] [--new 256] [--rounds 7]
 """
 
 from benchmarks import peer, timing, toy

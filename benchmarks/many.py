@@ -1,6 +1,6 @@
 """What one more augment costs: operators and bytes of a step of decoding, and time, at N = 1, 2, 4, 8, 16.
 
-    python -m benchmarks.many [--new 64] [--rounds 7]
+python -m benchmarks.many [--new 64] [--rounds 7]
 """
 
 from functools import partial
@@ -25,7 +25,9 @@ def main() -> None:
         operators = (counts[more].num_operators - counts[fewer].num_operators) / (more - fewer)
         views = (counts[more].views.total() - counts[fewer].views.total()) / (more - fewer)
         touched = (counts[more].bytes - counts[fewer].bytes) / (more - fewer)
-        print(f"{fewer:3} to {more:2}: {operators:8.2f} operators, {views:8.2f} views, {touched:12.1f} bytes per augment")
+        print(
+            f"{fewer:3} to {more:2}: {operators:8.2f} operators, {views:8.2f} views, {touched:12.1f} bytes per augment"
+        )
     prompt = toy.ids(16)
     ways = {str(count): partial(toy.generate, model, prompt, told.new) for count, model in composed.items()}
     times = timing.alternate(ways, rounds=told.rounds)
