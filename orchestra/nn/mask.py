@@ -1,7 +1,7 @@
 """Where a query may look. The one place that decides, for every bridge, full forward and cached step alike."""
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 
@@ -28,6 +28,51 @@ def visible(
     """
     causal = key_position[:, None, :] <= query_position[:, :, None]
     return causal & key_valid[:, None, :] & query_valid[:, :, None]
+
+
+class Sight:
+    """What all bridges of one forward make of a mask, worked out once.
+
+    Attributes:
+        nowhere: queries that may look nowhere, ``(batch, anchor_seq, 1)``; None where there are none.
+    """
+
+    def __init__(self, mask: Bool[Tensor, "batch anchor_seq augment_seq"]) -> None:
+        """Take a mask that is ``True`` where a query may look."""
+        nowhere = ~mask.any(-1, keepdim=True)
+        self.nowhere = nowhere if nowhere.any() else None
+        self._blocked = None if mask.all() else ~(mask | nowhere)[:, None]
+        self._added: dict[torch.dtype, Tensor] = {}
+
+    def added(self, dtype: torch.dtype) -> Float[Tensor, "batch 1 anchor_seq augment_seq"] | None:
+        """What attention adds to its scores: 0, or minus infinity where a query may not look; None for 0 throughout.
+
+        A query that may look nowhere would be a softmax over nothing; it looks everywhere instead.
+        """
+        if self._blocked is None:
+            return None
+        if dtype not in self._added:
+            zeros = torch.zeros(self._blocked.shape, dtype=dtype, device=self._blocked.device)
+            self._added[dtype] = zeros.masked_fill_(self._blocked, float("-inf"))
+        return self._added[dtype]
+
+
+class Places:
+    """Positions of tokens, and the rotary tables for them, which all bridges of one forward share."""
+
+    def __init__(self, index: Int[Tensor, "batch seq"]) -> None:
+        self._index = index
+        self._tables: dict[tuple[int, torch.dtype], tuple[Tensor, Tensor]] = {}
+
+    def turn(self, states: Float[Tensor, "batch heads seq d_head"]) -> Float[Tensor, "batch heads seq d_head"]:
+        """Rotate states to their positions."""
+        d_head = states.shape[-1]
+        if (table := self._tables.get((d_head, states.dtype))) is None:
+            cosines, sines = rotary(self._index, d_head, dtype=states.dtype)
+            signed = torch.cat([-sines[..., : d_head // 2], sines[..., d_head // 2 :]], dim=-1)
+            table = self._tables[d_head, states.dtype] = cosines, signed
+        first, second = states.chunk(2, dim=-1)
+        return torch.addcmul(states * table[0], torch.cat([second, first], dim=-1), table[1])
 
 
 def rotary(

@@ -6,19 +6,20 @@ prompt only is done with its last token: from there on it gets nothing new, and 
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
 from orchestra.errors import ComposeError
-from orchestra.nn.mask import positions, visible
+from orchestra.nn.mask import Places, Sight, positions, visible
 from orchestra.runtime.columns import Columns
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Alignment:
-    """One forward of one augment, aligned to the anchor's.
+    """One forward of one augment, aligned to the anchor's; it lasts as long. All bridges share what is made of it.
 
     Attributes:
         ids, valid, position: what the augment reads now; `valid` covers its whole past as well.
@@ -34,6 +35,27 @@ class Alignment:
     query_position: Int[Tensor, "batch anchor_new"]
     mask: Bool[Tensor, "batch anchor_new augment_seq"]
 
+    @cached_property
+    def sight(self) -> Sight:
+        """Where each new anchor token may look."""
+        return Sight(self.mask)
+
+    @cached_property
+    def places(self) -> Places:
+        """Of the new augment tokens."""
+        return Places(self.committed)
+
+    @cached_property
+    def query_places(self) -> Places:
+        """Of the new anchor tokens."""
+        return self.places if self.query_position is self.committed else Places(self.query_position)
+
+    @cached_property
+    def padding(self) -> Bool[Tensor, "batch augment_new 1"] | None:
+        """Which of the new columns hold no token; None where all do."""
+        padding = ~self.valid[:, self.valid.shape[1] - self.ids.shape[1] :, None].bool()
+        return padding if padding.any() else None
+
 
 def align(ids: Int[Tensor, "batch anchor_new"], valid: Int[Tensor, "batch anchor_seq"]) -> Alignment:
     """Align an augment that shares the anchor's tokenizer.
@@ -44,8 +66,9 @@ def align(ids: Int[Tensor, "batch anchor_new"], valid: Int[Tensor, "batch anchor
     """
     new = ids.shape[1]
     index = positions(valid.bool())
+    now = index[:, -new:]
     mask = visible(
-        query_position=index[:, -new:],
+        query_position=now,
         query_valid=valid[:, -new:].bool(),
         key_position=index,
         key_valid=valid.bool(),
@@ -53,9 +76,9 @@ def align(ids: Int[Tensor, "batch anchor_new"], valid: Int[Tensor, "batch anchor
     return Alignment(
         ids=ids,
         valid=valid,
-        position=index[:, -new:],
-        committed=index[:, -new:],
-        query_position=index[:, -new:],
+        position=now,
+        committed=now,
+        query_position=now,
         mask=mask,
     )
 

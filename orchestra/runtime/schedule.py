@@ -70,9 +70,9 @@ def tap(layer: nn.Module, augment: str, index: int) -> None:
         state = _current.get()
         if state is not None:
             hidden = first_tensor(output)
-            padding = ~state.alignments[augment].valid[:, -hidden.shape[1] :, None].bool()
+            padding = state.alignments[augment].padding
             # Padding is not looked at, but some models hold NaN there, and NaN times a weight of 0 is NaN.
-            state.taps[augment, index] = hidden.masked_fill(padding.to(hidden.device), 0)
+            state.taps[augment, index] = hidden if padding is None else hidden.masked_fill(padding.to(hidden.device), 0)
 
     layer.register_forward_hook(hook)
 
@@ -142,13 +142,13 @@ def _residual(state: Pass, bridge: Bridge, hidden: Tensor) -> Tensor:
 
     def attend(hidden: Tensor, context: Tensor | None) -> Tensor:
         if context is not None:
-            read = bridge.read(context, alignment.committed)
+            read = bridge.read(context, alignment.places)
             if cache is not None:
                 read = cache.extend(site.augment, site.key, read)
         else:
             assert cache is not None
             read = KeysValues(*(part.to(hidden.device) for part in cache.read_before(site.augment, site.key)))
-        residual: Tensor = bridge(hidden, read, alignment.mask, alignment.query_position)
+        residual: Tensor = bridge(hidden, read, alignment.sight, alignment.query_places)
         return residual
 
     context = state.taps.get((site.augment, site.augment_layer))  # None: the augment has read all that it will

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from orchestra.graph import Site
 from orchestra.nn.bridge import LOCAL_BIAS, Bridge
+from orchestra.nn.mask import Places, Sight
 from orchestra.plan import num_params
 
 BATCH, ANCHOR_SEQ, AUGMENT_SEQ, D_AUGMENT, HEADS, D_HEAD = 2, 3, 5, 7, 11, 2
@@ -43,8 +44,8 @@ class Inputs:
         self.mask = self.committed[:, None, :] <= self.position[:, :, None]
 
     def run(self, bridge: Bridge) -> Tensor:
-        read = bridge.read(self.context, self.committed)
-        residual: Tensor = bridge(self.hidden, read, self.mask, self.position)
+        read = bridge.read(self.context, Places(self.committed))
+        residual: Tensor = bridge(self.hidden, read, Sight(self.mask), Places(self.position))
         return residual
 
 
@@ -191,8 +192,7 @@ def test_without_positions_places_change_nothing() -> None:
 def test_a_fresh_bridge_with_positions_looks_at_its_own_place_first() -> None:
     bridge = Bridge(replace(SITE, num_heads=1))
     same = torch.zeros(1, 23, D_ANCHOR)
-    queries = bridge._rotate(bridge._heads(bridge.query(same)), torch.arange(23)[None])
-    keys = bridge._rotate(bridge._heads(bridge.key(same)), torch.arange(23)[None])
+    queries, keys = (Places(torch.arange(23)[None]).turn(bridge._heads(of(same))) for of in (bridge.query, bridge.key))
     scores = (queries @ keys.transpose(-1, -2))[0, 0]
     assert scores.argmax(-1).tolist() == list(range(23))
     assert bridge.query.bias is not None
