@@ -81,3 +81,8 @@ def alone(part: Any, ids: Tensor) -> Callable[[], object]:
         return part(input_ids=ids[:, -1:], past_key_values=cache, use_cache=True)
 
     return run
+
+
+def beyond(more: Counts, fewer: Counts) -> tuple[int, int]:
+    """How many operators and bytes one run takes more than another."""
+    return more.num_operators - fewer.num_operators, more.bytes - fewer.bytes

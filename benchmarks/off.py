@@ -16,11 +16,11 @@ def main() -> None:
     composed = toy.compose(anchor, toy.augments(2))
     prompt = toy.ids(16)
     with composed.only():
-        off = counting.count(counting.step(composed, toy.ids(65)))
-        plain = counting.count(counting.step(anchor, toy.ids(65)))
-        more, fewer = off.operators - plain.operators, plain.operators - off.operators
-        print(f"one step: {off.num_operators} operators off, {plain.num_operators} plain; off alone {dict(more)}, ")
-        print(f"plain alone {dict(fewer)}; {off.bytes} bytes off, {plain.bytes} plain")
+        off = counting.count(lambda: toy.generate(composed, prompt, 3))
+        plain = counting.count(lambda: toy.generate(anchor, prompt, 3))
+        print(f"3 tokens: {off.num_operators} operators and {off.bytes} bytes off,")
+        print(f"{plain.num_operators} and {plain.bytes} plain; only off: {dict(off.operators - plain.operators)}, ")
+        print(f"only plain: {dict(plain.operators - off.operators)}")
         ways: dict[str, timing.Way] = {
             "off": lambda: toy.generate(composed, prompt, told.new),
             "plain": lambda: toy.generate(anchor, prompt, told.new),

@@ -51,10 +51,16 @@ class Alignment:
         return self.places if self.query_position is self.committed else Places(self.query_position)
 
     @cached_property
+    def padded(self) -> bool:
+        """Whether some column, now or before, holds no token."""
+        return not self.valid.all()
+
+    @cached_property
     def padding(self) -> Bool[Tensor, "batch augment_new 1"] | None:
-        """Which of the new columns hold no token; None where all do."""
-        padding = ~self.valid[:, self.valid.shape[1] - self.ids.shape[1] :, None].bool()
-        return padding if padding.any() else None
+        """Which of the new columns hold no token; None where it is known that all do."""
+        if not self.padded:
+            return None
+        return ~self.valid[:, self.valid.shape[1] - self.ids.shape[1] :, None].bool()
 
 
 def align(ids: Int[Tensor, "batch anchor_new"], valid: Int[Tensor, "batch anchor_seq"]) -> Alignment:

@@ -111,7 +111,8 @@ class ComposedCache(DynamicCache):
 
     def extend(self, augment: str, site: str, new: KeysValues) -> KeysValues:
         """Append what a bridge read from the new tokens, and return all that it has read."""
-        slot = self._slots.setdefault((augment, site), sum(1 for name, _ in self._slots if name == augment))
+        if (slot := self._slots.get((augment, site))) is None:
+            slot = self._slots[augment, site] = sum(1 for name, _ in self._slots if name == augment)
         return KeysValues(*self.bridges[augment].update(new.keys, new.values, slot))
 
     def read_before(self, augment: str, site: str) -> KeysValues:

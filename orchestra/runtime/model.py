@@ -191,7 +191,8 @@ class ComposedModel(Refused, Switched, PreTrainedModel, ComposedGenerationMixin)
         if cache is not None:
             cache.admit(active, owner=self._mark, rows=input_ids.shape[0])
         valid = full_mask(input_ids, attention_mask, cache.get_seq_length() if cache is not None else 0)
-        check_positions(position_ids, valid)
+        if active:  # the anchor alone may read what it likes
+            check_positions(position_ids, valid)
         length = self._prompt_length(prompt_length, active, labels=labels, valid=valid, new=input_ids, cache=cache)
         cut = None if cache is None else cache.cut
         reads = self._runner.align(input_ids, valid, active=active, cache=cache, prompt_length=length, cut=cut)

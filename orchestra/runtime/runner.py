@@ -127,14 +127,15 @@ class Runner:
                     continue
                 part = self._augments[name]
                 device = part.model.device
-                arguments = {
+                arguments: dict[str, Any] = {
                     "input_ids": alignment.ids.to(device),
-                    "attention_mask": alignment.valid.to(device),
                     "past_key_values": cache.augments[name] if cache is not None else None,
                     "use_cache": cache is not None,
                 }
-                if "position_ids" in part.accepts:
-                    arguments["position_ids"] = alignment.position.to(device)
+                if alignment.padded:  # else a model makes less of counting by itself
+                    arguments["attention_mask"] = alignment.valid.to(device)
+                    if "position_ids" in part.accepts:
+                        arguments["position_ids"] = alignment.position.to(device)
                 part.model(**arguments)
         return state
 
@@ -157,8 +158,9 @@ class Runner:
         wanted = {"output_attentions": output_attentions, "output_hidden_states": output_hidden_states}
         arguments: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
         if "position_ids" in self._anchor.accepts:
-            counted = None if mask is None else positions(mask.bool())[:, -ids.shape[1] :]
-            arguments["position_ids"] = counted if position_ids is None else position_ids
+            if position_ids is None and mask is not None:
+                position_ids = positions(mask.bool())[:, -ids.shape[1] :]
+            arguments["position_ids"] = position_ids
         slices = "logits_to_keep" in self._anchor.accepts
         if slices:
             arguments["logits_to_keep"] = logits_to_keep

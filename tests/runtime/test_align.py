@@ -103,3 +103,19 @@ def test_packed_texts_are_refused() -> None:
     packed = torch.tensor([[0, 1, 2, 0, 1]])
     with pytest.raises(ComposeError, match=f"^{re.escape(PACKED)}$"):
         composed(tokens(1, 5), position_ids=packed)
+    with composed.only():  # an anchor by itself may read what it likes
+        expected = composed.anchor(tokens(1, 5), position_ids=packed).logits
+        assert torch.equal(composed(tokens(1, 5), position_ids=packed).logits, expected)
+
+
+def test_padding_is_known_wherever_it_is() -> None:
+    ids, valid = tokens(BATCH, NEW), torch.ones(BATCH, PAST + NEW, dtype=torch.long)
+    whole = align(ids, valid)
+    assert not whole.padded
+    assert whole.padding is None
+    assert whole.query_places is whole.places
+    valid[1, 1] = valid[0, 7] = 0
+    some = align(ids, valid)
+    assert some.padded
+    assert some.padding is not None
+    assert some.padding.squeeze(-1).nonzero().tolist() == [[0, 4]]
