@@ -110,7 +110,7 @@ class Bridge(nn.Module):
         hidden = self.norm_hidden(hidden)
         queries = self._rotate(self._heads(self.query(hidden)), places)
         attended = functional.scaled_dot_product_attention(
-            queries, read.keys, read.values, attn_mask=sight.added(queries.dtype)
+            queries, read.keys, read.values, attn_mask=sight.added(queries.dtype), is_causal=sight.causal
         )
         residual: Tensor = self.out(attended.transpose(1, 2).flatten(2)) * self.gate_of(hidden)
         return residual if sight.nowhere is None else residual.masked_fill(sight.nowhere, 0)

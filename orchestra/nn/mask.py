@@ -34,18 +34,25 @@ class Sight:
     """What all bridges of one forward make of a mask, worked out once.
 
     Attributes:
+        causal: whether there are as many keys as queries, and each sees those up to its own and no others.
         nowhere: queries that may look nowhere, ``(batch, anchor_seq, 1)``; None where there are none.
     """
 
-    def __init__(self, mask: Bool[Tensor, "batch anchor_seq augment_seq"]) -> None:
-        """Take a mask that is ``True`` where a query may look."""
-        nowhere = ~mask.any(-1, keepdim=True)
-        self.nowhere = nowhere if nowhere.any() else None
-        self._blocked = None if mask.all() else ~(mask | nowhere)[:, None]
+    def __init__(
+        self, mask: Bool[Tensor, "batch anchor_seq augment_seq"] | None = None, *, causal: bool = False
+    ) -> None:
+        """Take a mask that is ``True`` where a query may look; None where every query sees all keys, or it is causal."""
+        self.causal = causal
+        self.nowhere: Tensor | None = None
+        self._blocked: Tensor | None = None
         self._added: dict[torch.dtype, Tensor] = {}
+        if mask is not None and not mask.all():
+            nowhere = ~mask.any(-1, keepdim=True)
+            self.nowhere = nowhere if nowhere.any() else None
+            self._blocked = ~(mask | nowhere)[:, None]
 
     def added(self, dtype: torch.dtype) -> Float[Tensor, "batch 1 anchor_seq augment_seq"] | None:
-        """What attention adds to its scores: 0, or minus infinity where a query may not look; None for 0 throughout.
+        """What attention adds to its scores: 0, or minus infinity where a query may not look; None where `causal` tells.
 
         A query that may look nowhere would be a softmax over nothing; it looks everywhere instead.
         """

@@ -38,6 +38,9 @@ class Alignment:
     @cached_property
     def sight(self) -> Sight:
         """Where each new anchor token may look."""
+        new, seen = self.mask.shape[1:]
+        if self.query_position is self.committed and not self.padded and new in (1, seen):
+            return Sight(causal=new > 1)  # token for token, which needs no mask
         return Sight(self.mask)
 
     @cached_property

@@ -12,6 +12,7 @@ from transformers import DynamicCache, PreTrainedConfig
 from orchestra.errors import ComposeError
 from orchestra.nn.bridge import KeysValues
 from orchestra.runtime.columns import Columns, move
+from orchestra.runtime.growing import growing
 
 
 class ComposedCache(DynamicCache):
@@ -31,8 +32,9 @@ class ComposedCache(DynamicCache):
         self, anchor: PreTrainedConfig, augments: Mapping[str, DynamicCache], *, owner: str, offloading: bool = False
     ) -> None:
         super().__init__(config=anchor, offloading=offloading)
-        self.augments = dict(augments)
-        self.bridges = {name: DynamicCache(offloading=offloading) for name in augments}
+        growing(self)
+        self.augments = {name: growing(cache) for name, cache in augments.items()}
+        self.bridges = {name: growing(DynamicCache(offloading=offloading)) for name in augments}
         self.active: frozenset[str] = frozenset()
         self.prompt_length: Int[Tensor, " batch"] | None = None
         self.cut: Int[Tensor, " batch"] | None = None

@@ -209,3 +209,14 @@ def test_the_token_gate_starts_half_open_and_is_one_number_per_token() -> None:
     gate = bridge.gate_of(torch.randn(BATCH, ANCHOR_SEQ, D_ANCHOR))
     assert gate.shape == (BATCH, ANCHOR_SEQ, 1)
     assert gate.unique().tolist() == [0.5]
+
+
+@every_kind
+def test_a_causal_sight_is_the_mask_that_it_stands_for(site: Site) -> None:
+    bridge, given = loud(site), Inputs()
+    read = bridge.read(given.context[:, :ANCHOR_SEQ], Places(given.position))
+    mask = torch.ones(BATCH, ANCHOR_SEQ, ANCHOR_SEQ, dtype=torch.bool).tril()
+    one, other = (
+        bridge(given.hidden, read, each, Places(given.position)) for each in (Sight(mask), Sight(causal=True))
+    )
+    torch.testing.assert_close(one, other, rtol=0, atol=1e-12)

@@ -114,8 +114,13 @@ def test_padding_is_known_wherever_it_is() -> None:
     assert not whole.padded
     assert whole.padding is None
     assert whole.query_places is whole.places
+    assert align(ids[:, :1], valid).sight.added(torch.float32) is None
+    assert not align(ids[:, :1], valid).sight.causal
+    assert align(tokens(BATCH, PAST + NEW), valid).sight.causal
+    assert not whole.sight.causal
     valid[1, 1] = valid[0, 7] = 0
     some = align(ids, valid)
     assert some.padded
     assert some.padding is not None
     assert some.padding.squeeze(-1).nonzero().tolist() == [[0, 4]]
+    assert not align(tokens(BATCH, PAST + NEW), valid).sight.causal
