@@ -41,7 +41,7 @@ class Sight:
     def __init__(
         self, mask: Bool[Tensor, "batch anchor_seq augment_seq"] | None = None, *, causal: bool = False
     ) -> None:
-        """Take a mask that is ``True`` where a query may look; None where every query sees all keys, or it is causal."""
+        """Take a mask that is ``True`` where a query may look; None where it sees all, or what `causal` says."""
         self.causal = causal
         self.nowhere: Tensor | None = None
         self._blocked: Tensor | None = None
@@ -52,7 +52,7 @@ class Sight:
             self._blocked = ~(mask | nowhere)[:, None]
 
     def added(self, dtype: torch.dtype) -> Float[Tensor, "batch 1 anchor_seq augment_seq"] | None:
-        """What attention adds to its scores: 0, or minus infinity where a query may not look; None where `causal` tells.
+        """What attention adds to its scores: 0, or minus infinity where a query may not look; None where it adds nothing.
 
         A query that may look nowhere would be a softmax over nothing; it looks everywhere instead.
         """
