@@ -52,7 +52,7 @@ class Sight:
             self._blocked = ~(mask | nowhere)[:, None]
 
     def added(self, dtype: torch.dtype) -> Float[Tensor, "batch 1 anchor_seq augment_seq"] | None:
-        """What attention adds to its scores: 0, or minus infinity where a query may not look; None where it adds nothing.
+        """What attention adds to scores: 0, or minus infinity where a query may not look; None where it adds nothing.
 
         A query that may look nowhere would be a softmax over nothing; it looks everywhere instead.
         """
