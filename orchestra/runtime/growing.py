@@ -22,7 +22,7 @@ class GrowingLayer(DynamicLayer):
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
         """Start with nothing."""
-        super().lazy_initialization(key_states, value_states)  # type: ignore[no-untyped-call]
+        super().lazy_initialization(key_states, value_states)
         self._rooms = (None, None)
 
     def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
