@@ -23,7 +23,7 @@ from orchestra.runtime.config import ComposedConfig, shortest
 from orchestra.runtime.contributions import Contributions, contributions
 from orchestra.runtime.generation import ComposedGenerationMixin
 from orchestra.runtime.refused import Refused
-from orchestra.runtime.runner import Runner
+from orchestra.runtime.runner import NOTHING, Runner
 from orchestra.runtime.schedule import Trace
 from orchestra.runtime.stream import Stream
 from orchestra.runtime.toggles import Switched, Toggles
@@ -190,18 +190,21 @@ class ComposedModel(Refused, Switched, PreTrainedModel, ComposedGenerationMixin)
         cache = self._cache(past_key_values, use_cache, recompute=recompute)
         if cache is not None:
             cache.admit(active, owner=self._mark, rows=input_ids.shape[0])
-        valid = full_mask(input_ids, attention_mask, cache.get_seq_length() if cache is not None else 0)
-        if active:  # the anchor alone may read what it likes
+        past = cache.get_seq_length() if cache is not None else 0
+        mask = None if attention_mask is None else full_mask(input_ids, attention_mask, past)
+        reads = NOTHING
+        if active or prompt_length is not None:
+            valid = full_mask(input_ids, mask, past)
             check_positions(position_ids, valid)
-        length = self._prompt_length(prompt_length, active, labels=labels, valid=valid, new=input_ids, cache=cache)
-        cut = None if cache is None else cache.cut
-        reads = self._runner.align(input_ids, valid, active=active, cache=cache, prompt_length=length, cut=cut)
+            length = self._prompt_length(prompt_length, active, labels=labels, valid=valid, new=input_ids, cache=cache)
+            cut = None if cache is None else cache.cut
+            reads = self._runner.align(input_ids, valid, active=active, cache=cache, prompt_length=length, cut=cut)
         with nullcontext() if cache is None else cache.filling():
             state = self._runner.read(reads, cache=cache, recompute=recompute)
             output = self._runner.answer(
                 state,
                 input_ids,
-                valid if attention_mask is not None else None,
+                mask,
                 position_ids,
                 logits_to_keep=logits_to_keep,
                 output_attentions=output_attentions,

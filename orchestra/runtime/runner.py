@@ -49,6 +49,10 @@ class Reads:
     columns: Mapping[str, Columns]
 
 
+NOTHING = Reads(alignments={}, columns={})
+"""When no augment is on."""
+
+
 class Runner:
     """The views of a composition: what runs, and where it is tapped and fed."""
 
