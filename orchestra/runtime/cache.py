@@ -32,7 +32,6 @@ class ComposedCache(DynamicCache):
         self, anchor: PreTrainedConfig, augments: Mapping[str, DynamicCache], *, owner: str, offloading: bool = False
     ) -> None:
         super().__init__(config=anchor, offloading=offloading)
-        growing(self)
         self.augments = {name: growing(cache) for name, cache in augments.items()}
         self.bridges = {name: growing(DynamicCache(offloading=offloading)) for name in augments}
         self.active: frozenset[str] = frozenset()
@@ -66,6 +65,8 @@ class ComposedCache(DynamicCache):
                     "would be: start with a fresh cache."
                 )
             self._admit_rows(rows)
+        elif wanted:  # with none on, the anchor is to run exactly as it does alone
+            growing(self)
         self.active = wanted
 
     def note_prompt(self, length: Int[Tensor, " batch"], held: Int[Tensor, " batch"] | int) -> None:
