@@ -12,7 +12,6 @@ from transformers import DynamicCache, PreTrainedConfig
 from orchestra.errors import ComposeError
 from orchestra.nn.bridge import KeysValues
 from orchestra.runtime.columns import Columns, move
-from orchestra.runtime.growing import growing
 
 
 class ComposedCache(DynamicCache):
@@ -32,8 +31,8 @@ class ComposedCache(DynamicCache):
         self, anchor: PreTrainedConfig, augments: Mapping[str, DynamicCache], *, owner: str, offloading: bool = False
     ) -> None:
         super().__init__(config=anchor, offloading=offloading)
-        self.augments = {name: growing(cache) for name, cache in augments.items()}
-        self.bridges = {name: growing(DynamicCache(offloading=offloading)) for name in augments}
+        self.augments = dict(augments)
+        self.bridges = {name: DynamicCache(offloading=offloading) for name in augments}
         self.active: frozenset[str] = frozenset()
         self.prompt_length: Int[Tensor, " batch"] | None = None
         self.cut: Int[Tensor, " batch"] | None = None
@@ -65,8 +64,6 @@ class ComposedCache(DynamicCache):
                     "would be: start with a fresh cache."
                 )
             self._admit_rows(rows)
-        elif wanted:  # with none on, the anchor is to run exactly as it does alone
-            growing(self)
         self.active = wanted
 
     def note_prompt(self, length: Int[Tensor, " batch"], held: Int[Tensor, " batch"] | int) -> None:
