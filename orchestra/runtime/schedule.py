@@ -124,7 +124,7 @@ def add_residuals(hidden: Tensor, bridges: list[Bridge]) -> Tensor:
         hidden: ``(batch, anchor_seq, d_anchor)``.
     """
     state = _current.get()
-    if state is None:
+    if state is None or not state.alignments:
         return hidden
     wide = torch.promote_types(hidden.dtype, torch.float32)
     total: Tensor | None = None
