@@ -12,7 +12,7 @@ from tokenizers.pre_tokenizers import Whitespace
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.module import register_module_forward_hook
-from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 from transformers.models.bloom import modeling_bloom
 
 import orchestra
@@ -56,6 +56,16 @@ def model(architecture: str, *, seed: int = 0, dtype: torch.dtype = torch.float6
     return made
 
 
+def foreigner() -> PreTrainedModel:
+    """A model with four words more."""
+    torch.manual_seed(6)
+    size: dict[str, Any] = {"hidden_size": 20, "intermediate_size": 29, "num_hidden_layers": 2}
+    ends: dict[str, Any] = {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
+    made: Any = LlamaForCausalLM(LlamaConfig(vocab_size=VOCAB + 4, **size, **ends, num_attention_heads=2))
+    assistant: PreTrainedModel = made.double().eval()
+    return assistant
+
+
 def pair(augment_layer: int, anchor_layer: int | str) -> dict[str, int | str]:
     """One entry of `pairs`."""
     return {"augment_layer": augment_layer, "anchor_layer": anchor_layer}
@@ -82,7 +92,7 @@ def compose(
     /,
     *,
     fresh: bool = False,
-    tokenizers: Mapping[str, PreTrainedTokenizerFast] | None = None,
+    tokenizers: Any = None,
     **augments: Augment,
 ) -> ComposedModel:
     """Compose models under these names; a value is a model, or a pair of a model and the fields of its augment.

@@ -256,6 +256,9 @@ def test_generation_that_goes_on_reads_the_last_word_of_what_is_new() -> None:
         [reading] = more.past_key_values.columns["kv"].readings
         assert reading.held == ""
         assert len(reading.counts) == longer.shape[1]
+        cache.batch_repeat_interleave(2)
+        with torch.no_grad():
+            assert composed(tokens(2, 1), past_key_values=cache).logits.shape[0] == 2
 
 
 def test_a_prompt_that_ended_within_the_cache_is_refused() -> None:
