@@ -66,11 +66,12 @@ def encode(
     vocabulary = tokenizer.get_vocab()
     numbers = [vocabulary[answer] for answer in answers]
     texts = ["".join(text for text, _ in recital) for recital in recitals]
+    read = tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True)
     rows = []
-    for row, encoding in enumerate(tokenizer.backend_tokenizer.encode_batch(texts, add_special_tokens=False)):
-        ids = [BEGIN_ID, *encoding.ids]
+    for row, (found, offsets) in enumerate(zip(read["input_ids"], read["offset_mapping"], strict=True)):
+        ids = [BEGIN_ID, *found]
         says = [nothing, *(nothing if (at + row) % _EVERY == 0 else IGNORED for at in range(1, len(ids)))]
-        for at, value in last_tokens(recitals[row], [end for _, end in encoding.offsets]):
+        for at, value in last_tokens(recitals[row], [end for _, end in offsets]):
             says[at + 1] = nothing if value is None else numbers[value]
         rows.append(([*ids, END_ID], [IGNORED, *says]))
     longest = max(len(ids) for ids, _ in rows)
