@@ -12,24 +12,26 @@ from orchestra.errors import BundleError, ModelError
 from orchestra.graph import Graph, ModelFacts, Node
 from orchestra.io.bundle import Identity, identify
 from orchestra.io.checkpoint import fingerprint
-from orchestra.io.facts import config_facts
-from orchestra.io.models import load_model, load_tokenizer, memory_fingerprint, not_finite, resolve_device
+from orchestra.io.facts import config_facts, tokenizer_digest
+from orchestra.io.models import load_model, memory_fingerprint, not_finite, resolve_device
 from orchestra.io.stacks import read_stack
 from orchestra.nn.stack import Stack
 from orchestra.paper import plan
 from orchestra.runtime.attention import check_attention
 from orchestra.runtime.model import ComposedModel
+from orchestra.runtime.streams import read_tokenizers, settle
+from orchestra.runtime.traits import describe
 
 
 def load(
     source: str | Path | Mapping[str, Any],
     *,
     models: Mapping[str, PreTrainedModel] | None = None,
-    tokenizer: PreTrainedTokenizerBase | None = None,
+    tokenizers: Mapping[str, PreTrainedTokenizerBase] | None = None,
 ) -> ComposedModel:
     """Compose the model that a graph declares.
 
-    Bundles are read before models: what does not fit is refused before a large checkpoint is loaded.
+    Tokenizers and bundles are read before models: what does not fit is refused before a large checkpoint is loaded.
 
     Args:
         source: a graph's path, or the document itself. Relative paths in it start at the folder of the file, or at the
@@ -37,7 +39,8 @@ def load(
         models: models that are in memory already, by name ('anchor' and augments). They are taken as they are: their
             `model`, `dtype` and `device` fields are not read. A bundle fits them if it was trained against the same
             weights from memory; one that was trained against a folder asks for the folder.
-        tokenizer: the anchor's tokenizer; default: the one in the anchor's folder, none for an anchor from memory.
+        tokenizers: tokenizers that are in memory already, likewise; their `tokenizer` fields are not read. Default:
+            what the field names, else what is in the model's folder, none for a model from memory.
 
     Returns:
         The composed model, in eval mode, with every augment switched as the document says.
@@ -45,23 +48,26 @@ def load(
     Raises:
         SpecError: the document is not a graph.
         GraphError: the graph cannot exist; what is missing or damaged in the folders is listed with it.
-        ModelError: a model cannot be loaded, is no model, or holds NaN.
+        ModelError: a model or a tokenizer cannot be loaded, is none, or does not belong to the other; or a model
+            holds NaN.
+        ComposeError: a tokenizer cannot be read as a stream, or into one.
         BundleError: a bundle does not fit.
     """
-    given = dict(models or {})
-    planned = plan(source, known=_known(given))
-    identity = _identities(planned.graph, given)
-    stacks = _stacks(planned.graph, identity)
-    loaded = _load_models(planned.graph, given)
-    if tokenizer is None and "anchor" not in given:
-        tokenizer = load_tokenizer(Path(planned.graph.anchor.facts.source))
+    given, words = dict(models or {}), dict(tokenizers or {})
+    planned = plan(source, known=_known(given), tokenizers=_fingerprints(words))
+    known = read_tokenizers(planned.graph, words)
+    graph, streams = settle(planned.graph, known)
+    identity = _identities(graph, given)
+    stacks = _stacks(graph, identity)
+    loaded = _load_models(graph, given)
     return ComposedModel(
-        planned,
+        replace(planned, graph=graph),
         anchor=loaded["anchor"],
         augments={name: model for name, model in loaded.items() if name != "anchor"},
         stacks={name: stack.to(device=loaded["anchor"].device) for name, stack in stacks.items()},
         identify=identity,
-        tokenizer=tokenizer,
+        tokenizer=known["anchor"],
+        streams=streams,
     )
 
 
@@ -80,6 +86,18 @@ def _known(given: Mapping[str, PreTrainedModel]) -> dict[str, ModelFacts]:
     }
 
 
+def _fingerprints(given: Mapping[str, PreTrainedTokenizerBase]) -> dict[str, str | None]:
+    """Of the tokenizers that come from memory; None of one without a fast backend."""
+    problems = [
+        f"tokenizers[{name!r}] is a {type(tokenizer).__name__}; a PreTrainedTokenizerBase of transformers is needed."
+        for name, tokenizer in given.items()
+        if not isinstance(tokenizer, PreTrainedTokenizerBase)
+    ]
+    if problems:
+        raise ModelError.listing(problems)
+    return {name: tokenizer_digest(describe(own)) if own.is_fast else None for name, own in given.items()}
+
+
 def _unfit(given: Mapping[str, object]) -> Iterator[str]:
     for name, model in given.items():
         if not isinstance(model, PreTrainedModel):
@@ -94,13 +112,14 @@ def _unfit(given: Mapping[str, object]) -> Iterator[str]:
 
 def _identities(graph: Graph, given: Mapping[str, PreTrainedModel]) -> Callable[[str], Identity]:
     """Who each model is, worked out when first asked: hashing a large checkpoint takes a while."""
-    facts = {node.name: node.facts for node in (graph.anchor, *graph.augments)}
+    nodes = {node.name: node for node in (graph.anchor, *graph.augments)}
 
     @cache
     def identity(name: str) -> Identity:
+        facts, template = nodes[name].facts, nodes[name].template
         if name in given:
-            return identify(facts[name], memory_fingerprint(given[name]), name=name)
-        return identify(facts[name], fingerprint(Path(facts[name].source)))
+            return identify(facts, memory_fingerprint(given[name]), name=name, template=template)
+        return identify(facts, fingerprint(Path(facts.source)), template=template)
 
     return identity
 

@@ -85,10 +85,16 @@ def tree(plan: Plan) -> str:
             branch = "└" if site == here[-1] else "├"
             lines.append(f"{' ' if last else '│'}   {branch}── {site.augment}, layer {site.augment_layer}")
     for node, cost in zip(graph.augments, plan.costs, strict=True):
-        reads = ", reads the prompt only" if node.context == "prompt" else ""
         off = "" if node.enabled else ", off"
-        lines.append(f"{node.name}  {_facts(node)}, {cost.layers_run} run{reads}{off}")
+        lines.append(f"{node.name}  {_facts(node)}, {cost.layers_run} run, reads {reading(node)}{off}")
     return "\n".join(lines)
+
+
+def reading(node: Node) -> str:
+    """What an augment reads, in a few words."""
+    if node.reads == "stream":
+        return "a stream of the prompt" if node.context == "prompt" else "a stream"
+    return "the prompt's ids" if node.context == "prompt" else "the anchor's ids"
 
 
 def _facts(node: Node) -> str:
@@ -136,8 +142,8 @@ def _layers(column: _Column) -> Iterator[str]:
     for layer in layers:
         run = layer == "embedding" or layer < column.layers_run
         yield _layer(column, layer, run=run)
-    if node.context == "prompt":
-        yield _label(column.x, column.bottom + _BOX[1] / 2 + 14, "reads the prompt only")
+    if node.name != "anchor" and (node.context, node.reads) != ("refresh", "ids"):
+        yield _label(column.x, column.bottom + _BOX[1] / 2 + 14, f"reads {reading(node)}")
     yield "</g>"
 
 

@@ -25,7 +25,7 @@ class ModelFacts:
 
     Attributes:
         source: where it comes from, as an absolute path or a name for a model already in memory.
-        tokenizer: SHA-256 of what decides the token ids; None when unknown.
+        tokenizer: SHA-256 of what decides the token ids, of the tokenizer in force; None when unknown.
         num_params, weight_bytes: read from the headers of its files; None when unknown.
         conversion: how its file becomes tensors, for one that is not safetensors.
     """
@@ -84,15 +84,28 @@ class BundleFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What the outside world says about a document: models by name ('anchor' and augments), bundles by augment."""
+    """What the outside world says about a document: models by name ('anchor' and augments), bundles by augment.
+
+    Attributes:
+        tokenizers: the folder or GGUF file of each model's tokenizer.
+    """
 
     models: Mapping[str, ModelFacts]
     bundles: Mapping[str, BundleFacts] = field(default_factory=dict)
+    tokenizers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """A model of the graph: its facts, how it is to be held, and whether it reads every token or the prompt only."""
+    """A model of the graph: its facts, how it is to be held, and what it reads.
+
+    Attributes:
+        context: every token, or the prompt only.
+        reads: the anchor's ids, or a stream of its own tokens. What the fingerprints say; `load` compares the
+            tokenizers themselves.
+        tokenizer: the folder or GGUF file that its tokenizer comes from; None where none is known or it is in memory.
+        template: the text that the anchor's special tokens become in its stream.
+    """
 
     name: str
     facts: ModelFacts
@@ -102,6 +115,9 @@ class Node:
     bundle: str | None = None
     seed: int = 0
     context: Literal["refresh", "prompt"] = "refresh"
+    reads: Literal["ids", "stream"] = "ids"
+    tokenizer: str | None = None
+    template: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,12 +159,18 @@ def check(spec: GraphSpec, facts: Facts, unread: Sequence[str] = ()) -> Graph:
             placed, misfits = _place(name, augment, facts)
             sites += placed
             problems += misfits
-            problems += _shared_tokenizer(name, facts)
+            problems += _unknown_tokenizers(name, augment, facts)
     if problems:
         raise GraphError.listing(problems)
     return Graph(
         description=spec.description,
-        anchor=Node(name="anchor", facts=facts.models["anchor"], dtype=spec.anchor.dtype, device=spec.anchor.device),
+        anchor=Node(
+            name="anchor",
+            facts=facts.models["anchor"],
+            dtype=spec.anchor.dtype,
+            device=spec.anchor.device,
+            tokenizer=facts.tokenizers.get("anchor"),
+        ),
         augments=tuple(_node(name, augment, facts) for name, augment in sorted(spec.augments.items())),
         sites=tuple(sorted(sites, key=lambda site: (site.depth, site.augment, site.augment_layer))),
     )
@@ -161,21 +183,11 @@ def unsupported(spec: GraphSpec) -> Iterator[str]:
             yield f"{name}.model is a merge; this version loads folders only. Merge first, and name the folder."
         if model.revision is not None:
             yield f"{name}.revision is {model.revision!r}; this version loads local folders only, which have none."
-        if model.tokenizer is not None:
-            yield (
-                f"{name}.tokenizer is {model.tokenizer!r}; in this version every model of a graph "
-                "shares the anchor's own tokenizer: drop the field."
-            )
     for name, augment in sorted(spec.augments.items()):
         if augment.bridges_revision is not None:
             yield (
                 f"augments.{name}.bridges_revision is {augment.bridges_revision!r}; "
                 "this version loads bundles from local folders only, which have none."
-            )
-        if augment.template is not None:
-            yield (
-                f"augments.{name}.template maps special tokens between tokenizers; "
-                "in this version all models share one: drop the field."
             )
         if augment.into != ("anchor",):
             yield f"augments.{name}.into is {list(augment.into)!r}; this version feeds ['anchor'] only."
@@ -191,7 +203,16 @@ def _node(name: str, augment: AugmentSpec, facts: Facts) -> Node:
         bundle=facts.bundles[name].source if name in facts.bundles else None,
         seed=augment.bridges.seed if isinstance(augment.bridges, BridgeRecipe) else 0,
         context=augment.context,
+        reads="stream" if _reads_a_stream(augment, facts.models["anchor"], facts.models[name]) else "ids",
+        tokenizer=facts.tokenizers.get(name),
+        template=augment.template,
     )
+
+
+def _reads_a_stream(augment: AugmentSpec, anchor: ModelFacts, reader: ModelFacts) -> bool:
+    """Whether an augment cannot take the anchor's ids; tokenizers that are not both known are taken to be alike."""
+    known = anchor.tokenizer is not None and reader.tokenizer is not None
+    return augment.template is not None or (known and anchor.tokenizer != reader.tokenizer)
 
 
 def _place(name: str, augment: AugmentSpec, facts: Facts) -> tuple[list[Site], list[str]]:
@@ -295,16 +316,14 @@ def _head_misfits(site: Site, heads: str) -> Iterator[str]:
         )
 
 
-def _shared_tokenizer(name: str, facts: Facts) -> Iterator[str]:
-    anchor, augment = facts.models["anchor"], facts.models[name]
-    if anchor.tokenizer is not None and augment.tokenizer is not None:
-        if anchor.tokenizer != augment.tokenizer:
-            yield (
-                f"augments.{name}: its tokenizer ({augment.tokenizer[:12]}) is not the anchor's "
-                f"({anchor.tokenizer[:12]}); in this version all models of a graph share one tokenizer."
-            )
-    elif anchor.vocab_size != augment.vocab_size:
+def _unknown_tokenizers(name: str, augment: AugmentSpec, facts: Facts) -> Iterator[str]:
+    """A stream leads from one tokenizer to another: both must be known."""
+    models = {"anchor": facts.models["anchor"], f"augments.{name}": facts.models[name]}
+    unknown = [f"{where}.tokenizer" for where, model in models.items() if model.tokenizer is None]
+    ours, theirs = (model.vocab_size for model in models.values())
+    if unknown and (augment.template is not None or ours != theirs):
+        why = f": its vocabulary has {theirs} tokens and the anchor's {ours}" if ours != theirs else " has a template"
         yield (
-            f"augments.{name}: its vocabulary has {augment.vocab_size} tokens and the anchor's "
-            f"{anchor.vocab_size}; in this version all models of a graph share one tokenizer."
+            f"augments.{name}{why}, so that it reads a stream, and for that both tokenizers must be known: "
+            f"name a folder that holds a tokenizer.json in {' and '.join(unknown)}."
         )

@@ -13,13 +13,19 @@ from orchestra.io.facts import gather
 from orchestra.plan import Plan
 
 
-def plan(source: str | Path | Mapping[str, Any], *, known: Mapping[str, ModelFacts] | None = None) -> Plan:
+def plan(
+    source: str | Path | Mapping[str, Any],
+    *,
+    known: Mapping[str, ModelFacts] | None = None,
+    tokenizers: Mapping[str, str | None] | None = None,
+) -> Plan:
     """Work out what a graph would run, without loading a weight.
 
     Args:
         source: a graph's path, or the document itself; relative paths in a document start at the working directory.
         known: facts of models that are in memory already, by name ('anchor' and augments); their `model` field is
             not read.
+        tokenizers: fingerprints of tokenizers that are in memory already, likewise; None where there is none.
 
     Raises:
         SpecError: the document is not a graph; every problem is listed.
@@ -30,9 +36,10 @@ def plan(source: str | Path | Mapping[str, Any], *, known: Mapping[str, ModelFac
     else:
         path = Path(source).expanduser()
         spec, folder = specs.read(path), path.resolve().parent
-    strangers = sorted(set(known or {}) - {"anchor", *spec.augments})
-    if strangers:
-        names = ", ".join(["anchor", *sorted(spec.augments)])
-        raise GraphError(f"models has {strangers[0]!r}, which the graph does not name; it names {names}.")
-    facts, problems = gather(spec, folder, known)
+    names = ["anchor", *sorted(spec.augments)]
+    for given, by_name in (("models", known), ("tokenizers", tokenizers)):
+        if strangers := sorted(set(by_name or {}) - {*names}):
+            told = ", ".join(names)
+            raise GraphError(f"{given} has {strangers[0]!r}, which the graph does not name; it names {told}.")
+    facts, problems = gather(spec, folder, known, tokenizers)
     return plans.plan(graphs.check(spec, facts, problems))

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
@@ -15,6 +15,7 @@ import orchestra
 from tests import tiny
 
 WORDS = {f"w{index}": index for index in range(tiny.VOCAB)}
+LETTERS = " abcdefghijklmnopqrstuvwxyz0123456789"
 UP = "model.layers.0.mlp.up_proj.weight"
 """A weight of every tiny llama."""
 
@@ -31,6 +32,15 @@ def tokenizer(folder: Path, words: Mapping[str, int] = WORDS, **more: str) -> No
     made = Tokenizer(models.WordLevel(dict(words), unk_token="w0"))
     made.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     PreTrainedTokenizerFast(tokenizer_object=made, unk_token="w0", **more).save_pretrained(folder)
+
+
+def letters(folder: Path, signs: str = LETTERS) -> PreTrainedTokenizerFast:
+    """Write a tokenizer of characters, which a stream can lead from and to, into a model folder."""
+    made = Tokenizer(models.BPE({sign: index for index, sign in enumerate(("?", *signs))}, [], unk_token="?"))
+    made.decoder = decoders.Fuse()
+    wrapped = PreTrainedTokenizerFast(tokenizer_object=made, unk_token="?", eos_token=signs[-1])
+    wrapped.save_pretrained(folder)
+    return wrapped
 
 
 def document(**augments: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import torch
 
 import orchestra
 from orchestra import BundleError, api
+from orchestra.io.facts import tokenizer_fingerprint
 from orchestra.io.models import load_model, load_tokenizer
 from tests import folders, tiny
 
@@ -153,8 +154,75 @@ def test_a_model_from_memory_under_two_names_is_counted_once() -> None:
 
 def test_a_tokenizer_that_is_given_is_taken(base: Path) -> None:
     tokenizer = load_tokenizer(base / "anchor")
-    assert orchestra.load(folders.document(kv=ONE_PAIR), models=in_memory(), tokenizer=tokenizer).tokenizer is tokenizer
-    assert orchestra.load(graph(base, kv=ONE_PAIR), tokenizer=tokenizer).tokenizer is tokenizer
+    given: dict[str, Any] = {"tokenizers": {"anchor": tokenizer}}
+    assert orchestra.load(folders.document(kv=ONE_PAIR), models=in_memory(), **given).tokenizer is tokenizer
+    assert orchestra.load(graph(base, kv=ONE_PAIR), **given).tokenizer is tokenizer
+
+
+# -- tokenizers of their own ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def lettered(base: Path) -> Path:
+    """The same folders, each with a tokenizer of letters by other numbers, and a spare one."""
+    folders.letters(base / "anchor")
+    folders.letters(base / "kv", folders.LETTERS[::-1])
+    folders.letters(base / "spare", folders.LETTERS[7:] + folders.LETTERS[:7])
+    return base
+
+
+def reads(model: orchestra.ComposedModel) -> dict[str, str]:
+    return {node.name: node.reads for node in model.plan.graph.augments}
+
+
+def test_an_augment_with_a_tokenizer_of_its_own_reads_a_stream_and_others_the_anchor_s_ids(lettered: Path) -> None:
+    fields: dict[str, Any] = {
+        "same": {"model": "kv", "tokenizer": "anchor"},
+        "mapped": {"model": "anchor", "template": {"9": ""}},
+    }
+    model = orchestra.load(graph(lettered, kv=ONE_PAIR, **{name: ONE_PAIR | more for name, more in fields.items()}))
+    assert reads(model) == {"kv": "stream", "same": "ids", "mapped": "stream"}
+
+
+def test_tokenizers_from_memory_come_before_the_document_s_and_make_streams_between_models_from_memory(
+    lettered: Path,
+) -> None:
+    tokenizers: Any = {name: load_tokenizer(lettered / name) for name in ("anchor", "kv")}
+    same = {"anchor": tokenizers["anchor"], "kv": tokenizers["anchor"]}
+    for given, what in ((tokenizers, "stream"), (same, "ids")):
+        assert reads(orchestra.load(graph(lettered, kv=ONE_PAIR), tokenizers=given)) == {"kv": what}
+        composed = orchestra.load(folders.document(kv=ONE_PAIR), models=in_memory(), tokenizers=given)
+        assert reads(composed) == {"kv": what}
+        assert composed.tokenizer is tokenizers["anchor"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"tokenizer": "spare"}, "the augment's tokenizer is {spare}, and it was trained with {kv}"),
+        ({"tokenizer": "anchor"}, "the augment's tokenizer is {anchor}, and it was trained with {kv}"),
+        ({"template": {"9": ""}}, 'the augment\'s template is {{"9": ""}}, and it was trained with none'),
+    ],
+)
+def test_a_bundle_is_refused_for_another_tokenizer_or_template(
+    lettered: Path, fields: dict[str, Any], told: str
+) -> None:
+    bundle = folders.bundle(lettered)
+    assert orchestra.load(graph(lettered, kv={"bridges": "kv-bundle"})).active == ("kv",)
+    prints = {name: str(tokenizer_fingerprint(lettered / name))[:12] for name in ("anchor", "kv", "spare")}
+    message = f"augments.kv.bridges: {bundle}: does not fit: {told.format(**prints)}."
+    with pytest.raises(BundleError, match=f"^{re.escape(message)}$"):
+        orchestra.load(graph(lettered, kv={"bridges": "kv-bundle", **fields}))
+
+
+def test_a_bundle_remembers_its_template(lettered: Path) -> None:
+    content = folders.document(kv={"bridges": {"pairs": tiny.PAIRS}, "template": {"9": "nine"}})
+    orchestra.load(folders.graph(lettered / "fresh.json", content)).save_stack("kv", lettered / "mapped")
+    assert reads(orchestra.load(graph(lettered, kv={"bridges": "mapped", "template": {"9": "nine"}}))) == {
+        "kv": "stream"
+    }
+    with pytest.raises(BundleError, match=r'the augment\'s template is none, and it was trained with \{"9": "nine"\}'):
+        orchestra.load(graph(lettered, kv={"bridges": "mapped"}))
 
 
 def test_bridges_trained_between_models_from_memory_come_back_to_the_same_weights(tmp_path: Path) -> None:
@@ -169,4 +237,4 @@ def test_bridges_trained_between_models_from_memory_come_back_to_the_same_weight
 
 def test_every_refusal_that_is_promised_is_one_of_ours() -> None:
     documented = re.findall(r"^\s+(\w+Error):", inspect.getdoc(orchestra.load) or "", re.MULTILINE)
-    assert documented == ["SpecError", "GraphError", "ModelError", "BundleError"]
+    assert documented == ["SpecError", "GraphError", "ModelError", "ComposeError", "BundleError"]

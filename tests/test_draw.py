@@ -122,18 +122,32 @@ def test_the_same_plan_gives_the_same_drawing(augments: dict[str, Any]) -> None:
     assert svg(plan(document(**augments))) == svg(plan(document(**augments)))
 
 
-def test_an_augment_that_reads_the_prompt_only_is_drawn_so_below_its_embedding() -> None:
-    picture = drawn(document(kv={"context": "prompt"}, tetum={}))
-    words = [text for text in picture.iter(f"{NAMESPACE}text") if text.text == "reads the prompt only"]
+STREAMS: dict[str, Any] = {"anchor": replace(DIGITS, tokenizer="a" * 64), "kv": replace(KV, tokenizer="b" * 64)}
+
+
+@pytest.mark.parametrize(
+    ("fields", "models", "told"),
+    [
+        ({"context": "prompt"}, {}, "reads the prompt's ids"),
+        ({}, STREAMS, "reads a stream"),
+        ({"context": "prompt"}, STREAMS, "reads a stream of the prompt"),
+    ],
+)
+def test_an_augment_that_reads_something_else_than_every_id_is_drawn_so_below_its_embedding(
+    fields: dict[str, Any], models: dict[str, Any], told: str
+) -> None:
+    picture = drawn(document(kv=fields, tetum={}), **models)
+    words = [text for text in picture.iter(f"{NAMESPACE}text") if str(text.text).startswith("reads")]
+    assert [text.text for text in words] == [told]
     lowest = max(float(box.get("y", 0)) for box in picture.iter(f"{NAMESPACE}rect")) + 24
     assert [lowest < float(text.get("y", 0)) < float(picture.get("height", 0)) for text in words] == [True]
 
 
-def test_the_tree_says_that_an_augment_reads_the_prompt_only() -> None:
-    lines = tree(plan(document(kv={"context": "prompt"}, tetum={"context": "prompt", "enabled": False}))).splitlines()
-    assert lines[-2:] == [
-        "kv  gpt2, width 14, 3 layers, 3 run, reads the prompt only",
-        "tetum  bloom, width 26, 7 layers, 7 run, reads the prompt only, off",
+def test_the_tree_says_what_each_augment_reads() -> None:
+    content = document(kv={"context": "prompt"}, tetum={"context": "prompt", "enabled": False})
+    assert tree(plan(content, **STREAMS)).splitlines()[-2:] == [
+        "kv  gpt2, width 14, 3 layers, 3 run, reads a stream of the prompt",
+        "tetum  bloom, width 26, 7 layers, 7 run, reads the prompt's ids, off",
     ]
 
 
@@ -146,6 +160,6 @@ def test_the_tree_shows_sites_from_the_bottom_and_every_model() -> None:
         "    ├── kv, layer 0\n"
         "    ├── kv, layer 1\n"
         "    └── tetum, layer 2\n"
-        "kv  gpt2, width 14, 3 layers, 2 run\n"
-        "tetum  bloom, width 26, 7 layers, 3 run, off"
+        "kv  gpt2, width 14, 3 layers, 2 run, reads the anchor's ids\n"
+        "tetum  bloom, width 26, 7 layers, 3 run, reads the anchor's ids, off"
     )

@@ -173,25 +173,45 @@ def test_an_odd_width_per_head_is_fine_without_positions() -> None:
     assert site.num_heads == 2
 
 
+A: dict[str, Any] = {"tokenizer": "a" * 64}
+B: dict[str, Any] = {"tokenizer": "b" * 64}
+
+
 @pytest.mark.parametrize(
-    ("ours", "theirs", "line"),
+    ("ours", "theirs", "fields", "reads"),
     [
-        (
-            {"tokenizer": "a" * 64},
-            {"tokenizer": "b" * 64},
-            "augments.kv: its tokenizer (bbbbbbbbbbbb) is not the anchor's (aaaaaaaaaaaa); "
-            "in this version all models of a graph share one tokenizer.",
-        ),
-        (
-            {"tokenizer": "a" * 64},
-            {"vocab_size": 89},
-            "augments.kv: its vocabulary has 89 tokens and the anchor's 97; "
-            "in this version all models of a graph share one tokenizer.",
-        ),
+        (A, A, {}, "ids"),
+        (A, B, {}, "stream"),
+        (A, B | {"vocab_size": 89}, {}, "stream"),
+        (A, {}, {}, "ids"),
+        ({}, B, {}, "ids"),
+        ({}, {}, {}, "ids"),
+        (A, A, {"template": {}}, "stream"),
+        (A, A, {"template": {"<s>": "\n"}}, "stream"),
     ],
 )
-def test_another_tokenizer_is_refused(ours: dict[str, Any], theirs: dict[str, Any], line: str) -> None:
-    assert told(document(), anchor=replace(DIGITS, **ours), kv=replace(KV, **theirs)) == [line]
+def test_an_augment_with_another_tokenizer_or_a_template_reads_a_stream(
+    ours: dict[str, Any], theirs: dict[str, Any], fields: dict[str, Any], reads: str
+) -> None:
+    (node,) = check(document(kv=fields), anchor=replace(DIGITS, **ours), kv=replace(KV, **theirs)).augments
+    assert (node.reads, node.template) == (reads, fields.get("template"))
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "fields", "why", "unknown"),
+    [
+        (A, {"vocab_size": 89}, {}, ": its vocabulary has 89 tokens and the anchor's 97", "augments.kv.tokenizer"),
+        ({}, {"vocab_size": 89} | B, {}, ": its vocabulary has 89 tokens and the anchor's 97", "anchor.tokenizer"),
+        ({}, {}, {"template": {}}, " has a template", "anchor.tokenizer and augments.kv.tokenizer"),
+    ],
+)
+def test_a_stream_from_or_to_a_tokenizer_that_nobody_knows_is_refused(
+    ours: dict[str, Any], theirs: dict[str, Any], fields: dict[str, Any], why: str, unknown: str
+) -> None:
+    assert told(document(kv=fields), anchor=replace(DIGITS, **ours), kv=replace(KV, **theirs)) == [
+        f"augments.kv{why}, so that it reads a stream, and for that both tokenizers must be known: "
+        f"name a folder that holds a tokenizer.json in {unknown}."
+    ]
 
 
 def test_equal_tokenizers_may_have_embeddings_padded_to_different_sizes() -> None:
@@ -209,18 +229,8 @@ LATER: list[tuple[dict[str, Any], str]] = [
         "augments.kv.revision is 'main'; this version loads local folders only, which have none.",
     ),
     (
-        {"tokenizer": "other"},
-        "augments.kv.tokenizer is 'other'; in this version every model of a graph shares the anchor's own tokenizer: "
-        "drop the field.",
-    ),
-    (
         {"bridges_revision": "v1"},
         "augments.kv.bridges_revision is 'v1'; this version loads bundles from local folders only, which have none.",
-    ),
-    (
-        {"template": {"<s>": ""}},
-        "augments.kv.template maps special tokens between tokenizers; "
-        "in this version all models share one: drop the field.",
     ),
     ({"into": ["tetum"]}, "augments.kv.into is ['tetum']; this version feeds ['anchor'] only."),
 ]
@@ -239,17 +249,15 @@ def test_whether_an_augment_reads_every_token_or_the_prompt_only_is_known_of_eac
 
 def test_the_anchors_later_fields_are_refused_by_name() -> None:
     content = document()
-    content["anchor"] = {"model": {"merge": {}}, "revision": "main", "tokenizer": "other"}
+    content["anchor"] = {"model": {"merge": {}}, "revision": "main"}
     assert told(content) == [
         "anchor.model is a merge; this version loads folders only. Merge first, and name the folder.",
         "anchor.revision is 'main'; this version loads local folders only, which have none.",
-        "anchor.tokenizer is 'other'; in this version every model of a graph shares the anchor's own tokenizer: "
-        "drop the field.",
     ]
 
 
 def test_every_field_of_the_document_is_served_or_refused() -> None:
-    served = {"model", "dtype", "device", "bridges", "enabled", "context"}
+    served = {"model", "dtype", "device", "tokenizer", "bridges", "enabled", "template", "context"}
     refused = {name for fields, _ in LATER for name in fields}
     assert served | refused == set(specs.AugmentSpec.model_fields)
 

@@ -47,6 +47,15 @@ def test_a_model_in_memory_that_the_graph_does_not_name_is_refused() -> None:
         paper.plan(document(), known=known)
 
 
+def test_a_tokenizer_in_memory_counts_for_its_model_and_one_that_the_graph_does_not_name_is_refused() -> None:
+    known = {"anchor": DIGITS, "kv": KV}
+    planned = paper.plan(document(), known=known, tokenizers={"anchor": "a" * 64, "kv": "b" * 64})
+    assert [node.reads for node in planned.graph.augments] == ["stream"]
+    message = r"^tokenizers has 'vk', which the graph does not name; it names anchor, kv\.$"
+    with pytest.raises(GraphError, match=message):
+        paper.plan(document(), known=known, tokenizers={"vk": None})
+
+
 def test_a_missing_folder_and_a_hub_id_are_refused_by_field_together(tmp_path: Path) -> None:
     path = graph_file(tmp_path, kv={"model": "../lost/deep/kv"}, tetum={"model": "acme/tetum"}, bad={"bridges": "a/b"})
     content = json.loads(path.read_text())

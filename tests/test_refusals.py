@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import orchestra
-from orchestra import BundleError, GraphError, ModelError, OrchestraError, SpecError, api
+from orchestra import BundleError, ComposeError, GraphError, ModelError, OrchestraError, SpecError, api
 from orchestra.io.checkpoint import file_sha256
 from tests import folders, tiny
 
@@ -31,7 +31,13 @@ def graph(base: Path, **augments: Any) -> Path:
 
 
 class Refused(Protocol):
-    def __call__(self, kind: type[OrchestraError], *, models: Mapping[str, Any] | None = None) -> list[str]: ...
+    def __call__(
+        self,
+        kind: type[OrchestraError],
+        *,
+        models: Mapping[str, Any] | None = None,
+        tokenizers: Mapping[str, Any] | None = None,
+    ) -> list[str]: ...
 
 
 @pytest.fixture
@@ -41,12 +47,17 @@ def refused(base: Path, monkeypatch: pytest.MonkeyPatch, own_cache: Path) -> Ref
     def loads(*_: object, **__: object) -> None:
         pytest.fail("a model was loaded")
 
-    def lines(kind: type[OrchestraError], *, models: Mapping[str, Any] | None = None) -> list[str]:
+    def lines(
+        kind: type[OrchestraError],
+        *,
+        models: Mapping[str, Any] | None = None,
+        tokenizers: Mapping[str, Any] | None = None,
+    ) -> list[str]:
         before = folders.snapshot(base)
         with monkeypatch.context() as patch:
             patch.setattr(api, "load_model", loads)
             with pytest.raises(OrchestraError) as caught:
-                orchestra.load(base / "graph.json", models=models)
+                orchestra.load(base / "graph.json", models=models, tokenizers=tokenizers)
         assert type(caught.value) is kind
         assert folders.snapshot(base) == before
         assert os.listdir(own_cache) in ([], ["sha256.json"])
@@ -263,6 +274,39 @@ def test_models_that_are_none(base: Path, refused: Refused) -> None:
         "models['linear'] is a Linear; a PreTrainedModel of transformers is needed.",
         "models['far'] has weights that are not in memory (they are on the device 'meta').",
     ]
+
+
+def test_tokenizers_that_belong_to_other_models(base: Path, refused: Refused) -> None:
+    graph(base, kv={"tokenizer": "spare", **ONE_PAIR})
+    folders.tokenizer(base / "anchor", {f"w{index}": index for index in range(98)})
+    folders.tokenizer(base / "spare", {**folders.WORDS, "far": 1009})
+    told = "{0}: its tokenizer has the token {1} with the id {2}, but the model's vocabulary has 97, numbered 0 to 96; "
+    told += "name the model's own tokenizer in {0}.tokenizer."
+    assert refused(ModelError) == [told.format("anchor", "'w97'", 97), told.format("augments.kv", "'far'", 1009)]
+
+
+def test_tokenizers_that_no_stream_can_lead_from(base: Path, refused: Refused) -> None:
+    graph(base, kv=ONE_PAIR)
+    folders.letters(base / "kv")
+    assert refused(ComposeError) == [
+        "the anchor's tokenizer cannot be read token by token: "
+        "it has no decoder, so that its tokens would be joined by blanks that are not in the text."
+    ]
+
+
+def test_tokenizers_that_are_none_or_nobody_s(base: Path, refused: Refused) -> None:
+    graph(base, kv=ONE_PAIR)
+    assert refused(ModelError, tokenizers={"anchor": "models/digits"}) == [
+        "tokenizers['anchor'] is a str; a PreTrainedTokenizerBase of transformers is needed."
+    ]
+    assert refused(GraphError, tokenizers={"vk": tiny.words()}) == [
+        "tokenizers has 'vk', which the graph does not name; it names anchor, kv."
+    ]
+
+
+def test_a_tokenizer_that_is_not_there(base: Path, refused: Refused) -> None:
+    graph(base, kv={"tokenizer": "./lost", **ONE_PAIR})
+    assert refused(GraphError) == [f"augments.kv.tokenizer is './lost', but there is no folder {base}/lost."]
 
 
 @pytest.mark.parametrize(("name", "model"), [("anchor", "llama"), ("kv", "qwen3")])

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from orchestra import paper
+from orchestra.draw import reading
 from orchestra.graph import Node
 
 
@@ -19,4 +20,4 @@ def check(graph: Annotated[Path, typer.Argument(help="A graph document.")]) -> N
 
 
 def _name(node: Node) -> str:
-    return f"{node.name} (reads the prompt only)" if node.context == "prompt" else node.name
+    return f"{node.name} (reads {reading(node)})"

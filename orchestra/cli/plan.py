@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from orchestra import paper
+from orchestra.draw import reading
 from orchestra.plan import Plan
 
 
@@ -50,8 +51,9 @@ def _stacks(planned: Plan) -> Table:
     """A row per augment: what it reads, and what its bridges add."""
     table = Table("stack of", "reads", "bridges", "trained parameters", "in fp32")
     for node, cost in zip(planned.graph.augments, planned.costs, strict=True):
-        reads = "the prompt" if node.context == "prompt" else "every token"
-        table.add_row(cost.augment, reads, str(cost.num_bridges), f"{cost.bridge_params:,}", _bytes(cost.bridge_bytes))
+        table.add_row(
+            cost.augment, reading(node), str(cost.num_bridges), f"{cost.bridge_params:,}", _bytes(cost.bridge_bytes)
+        )
     return table
 
 

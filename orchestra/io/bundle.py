@@ -1,7 +1,7 @@
 """A bundle is a stack on disk: `bridge_config.json`, `bridge_model.safetensors` and a card. This half has no torch."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,6 +26,7 @@ class Identity(Closed):
         fingerprint: SHA-256 of the weights.
         tokenizer: SHA-256 of what decides the token ids; None when unknown.
         conversion: how a file that is not safetensors became tensors; the fingerprint is the file's.
+        template: of an augment, the text that the anchor's special tokens become in its stream.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Identity(Closed):
     vocab_size: int
     tokenizer: str | None = None
     conversion: str | None = None
+    template: dict[str, str] | None = None
 
 
 class BundleSite(Closed):
@@ -80,7 +82,9 @@ class BundleConfig(Closed):
         )
 
 
-def identify(facts: ModelFacts, fingerprint: str, *, name: str | None = None) -> Identity:
+def identify(
+    facts: ModelFacts, fingerprint: str, *, name: str | None = None, template: Mapping[str, str] | None = None
+) -> Identity:
     """What a bundle remembers of a model: no path, only a name, by default its folder's."""
     return Identity(
         name=name or Path(facts.source).name,
@@ -92,6 +96,7 @@ def identify(facts: ModelFacts, fingerprint: str, *, name: str | None = None) ->
         vocab_size=facts.vocab_size,
         tokenizer=facts.tokenizer,
         conversion=facts.conversion,
+        template=None if template is None else dict(template),
     )
 
 
@@ -131,6 +136,13 @@ def read_config(folder: Path) -> BundleConfig:
         raise BundleError.listing(_lines(path, error)) from error
 
 
+def config_text(config: BundleConfig) -> str:
+    """What a bundle's config is written as: a template only where there is one."""
+    sides = [side for side in ("anchor", "augment") if getattr(config, side).template is None]
+    content = config.model_dump(exclude={side: {"template"} for side in sides})
+    return json.dumps(content, indent=2) + "\n"
+
+
 def read_weights_header(folder: Path) -> Tensors:
     """Read what a bundle's weights say of themselves.
 
@@ -166,13 +178,24 @@ def misfits(config: BundleConfig, *, anchor: Identity, augment: Identity) -> Ite
     """Every way in which a bundle was trained for something else, a line each."""
     if config.alignment_version != ALIGNMENT_VERSION:
         yield f"its alignment version is {config.alignment_version}, and this Orchestra's is {ALIGNMENT_VERSION}"
+    # Where a stream leads from one tokenizer to another, one that is not known is another one.
+    pairs = [
+        (trained.tokenizer, given.tokenizer) for trained, given in ((config.anchor, config.augment), (anchor, augment))
+    ]
+    stream = any(None not in pair and pair[0] != pair[1] for pair in pairs)
     for role, trained, given in (("anchor", config.anchor, anchor), ("augment", config.augment, augment)):
         for field in SHAPE:
             was, found = getattr(trained, field), getattr(given, field)
             if was != found:
                 yield f"the {role}'s {field} is {found}, and it was trained with {was}"
-        if trained.tokenizer and given.tokenizer and trained.tokenizer != given.tokenizer:
-            yield f"the {role}'s tokenizer is {given.tokenizer[:12]}, and it was trained with {trained.tokenizer[:12]}"
+        if trained.tokenizer != given.tokenizer and (stream or None not in (trained.tokenizer, given.tokenizer)):
+            found, was = ((side.tokenizer or "not known")[:12] for side in (given, trained))
+            yield f"the {role}'s tokenizer is {found}, and it was trained with {was}"
+        if trained.template != given.template:
+            was, found = (
+                json.dumps(side.template) if side.template is not None else "none" for side in (trained, given)
+            )
+            yield f"the {role}'s template is {found}, and it was trained with {was}"
         if trained.conversion != given.conversion:
             was, found = (side.conversion or "none, but safetensors" for side in (trained, given))
             yield f"the {role}'s conversion is {found}, and it was trained with {was}"

@@ -52,6 +52,7 @@ def card(config: BundleConfig, num_params: int) -> str:
             for field in SHAPE
         ),
         f"| weights (SHA-256) | `{config.anchor.fingerprint[:16]}` | `{config.augment.fingerprint[:16]}` |",
+        *_tokenizers(config),
         *_conversion(config),
         "",
         "Any other anchor or augment is refused.",
@@ -72,15 +73,27 @@ def _conversion(config: BundleConfig) -> list[str]:
     return [f"| conversion | {' | '.join(side or 'none' for side in sides)} |"] if any(sides) else []
 
 
+def _tokenizers(config: BundleConfig) -> Iterator[str]:
+    """What the augment's stream leads from and to, where it reads one."""
+    ours, theirs, template = config.anchor.tokenizer, config.augment.tokenizer, config.augment.template
+    if ours and theirs and (ours != theirs or template is not None):
+        yield f"| tokenizer (SHA-256) | `{ours[:16]}` | `{theirs[:16]}` |"
+    if template is not None:
+        yield f"| template | none | {text(json.dumps(template))} |"
+
+
 def _graph(config: BundleConfig) -> dict[str, Any]:
     """The smallest graph that names the bundle."""
     name = re.sub(r"[^a-z0-9_-]+", "-", config.augment.name.lower()).strip("-_")[:64]
     if not name or not name[0].isalpha() or name in ("anchor", "embedding"):
         name = "augment"
+    augment: dict[str, Any] = {"model": f"path/to/{config.augment.name}", "bridges": "path/to/this/folder"}
+    if config.augment.template is not None:
+        augment["template"] = config.augment.template
     return {
         "format": FORMAT,
         "anchor": {"model": f"path/to/{config.anchor.name}"},
-        "augments": {name: {"model": f"path/to/{config.augment.name}", "bridges": "path/to/this/folder"}},
+        "augments": {name: augment},
     }
 
 

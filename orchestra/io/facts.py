@@ -26,25 +26,37 @@ _ALIASES = {
 }
 
 
-def gather(spec: GraphSpec, base: Path, known: Mapping[str, ModelFacts] | None = None) -> tuple[Facts, list[str]]:
+def gather(
+    spec: GraphSpec,
+    base: Path,
+    known: Mapping[str, ModelFacts] | None = None,
+    tokenizers: Mapping[str, str | None] | None = None,
+) -> tuple[Facts, list[str]]:
     """Collect the facts of every model and bundle that a document names.
 
     Args:
         base: the folder of the document; relative paths start there.
         known: facts of models that are in memory already, by name.
+        tokenizers: fingerprints of tokenizers that are in memory already, by the name of their model.
 
     Returns:
         The facts that could be read, and one line or more for each that could not.
     """
-    models, bundles, problems = dict(known or {}), {}, []
+    models, given, sources, bundles, problems = dict(known or {}), dict(tokenizers or {}), dict[str, str](), {}, []
     for name, model in (("anchor", spec.anchor), *sorted(spec.augments.items())):
         where = name if name == "anchor" else f"augments.{name}"
-        if name in models or not isinstance(model.model, str):
-            continue  # known already, or refused by graph.unsupported
-        try:
-            models[name] = model_facts(locate(model.model, base, f"{where}.model"))
-        except OrchestraError as error:
-            problems += _lines(f"{where}.model", error)
+        # What is not read here is known already, or refused by graph.unsupported.
+        if name not in models and isinstance(model.model, str):
+            try:
+                models[name] = model_facts(locate(model.model, base, f"{where}.model"))
+                sources[name] = models[name].source
+            except OrchestraError as error:
+                problems += _lines(f"{where}.model", error)
+        if name not in given and model.tokenizer is not None:
+            try:
+                sources[name], given[name] = _tokenizer(model.tokenizer, base, f"{where}.tokenizer")
+            except OrchestraError as error:
+                problems += _lines(f"{where}.tokenizer", error)
     for name, augment in sorted(spec.augments.items()):
         if isinstance(augment.bridges, BridgeRecipe):
             continue
@@ -53,7 +65,21 @@ def gather(spec: GraphSpec, base: Path, known: Mapping[str, ModelFacts] | None =
             bundles[name] = bundle_facts(folder, name)
         except OrchestraError as error:
             problems += _lines(f"augments.{name}.bridges", error)
-    return Facts(models=models, bundles=bundles), problems
+    models |= {name: replace(models[name], tokenizer=given[name]) for name in models.keys() & given.keys()}
+    own = {name: source for name, source in sources.items() if name not in (tokenizers or {})}
+    return Facts(models=models, bundles=bundles, tokenizers=own), problems
+
+
+def _tokenizer(source: str, base: Path, field: str) -> tuple[str, str]:
+    """Where the tokenizer is that a document's field names, and its fingerprint."""
+    place = locate(source, base, field)
+    found = gguf_tokenizer(read_gguf(place)) if is_gguf(place) else tokenizer_fingerprint(place)
+    if found is None:
+        raise GraphError(
+            f"{field} is {source!r}, which holds no tokenizer; "
+            "name a folder that holds a tokenizer.json, or a GGUF file with a tokenizer."
+        )
+    return str(place), found
 
 
 def locate(source: str, base: Path, field: str) -> Path:

@@ -26,6 +26,7 @@ from orchestra.io.bundle import (
     BundleConfig,
     Identity,
     bundle_sites,
+    config_text,
     misfits,
     read_config,
     read_weights_header,
@@ -101,7 +102,7 @@ def write_bundle(
             recipe=recipe,
             scores=scores,
         )
-        (partial / CONFIG_FILE).write_text(json.dumps(config.model_dump(), indent=2) + "\n", encoding="utf-8")
+        (partial / CONFIG_FILE).write_text(config_text(config), encoding="utf-8")
         # safetensors keeps its files to their owner; the others have the mode that the user wishes for new files.
         (partial / WEIGHTS_FILE).chmod(stat.S_IMODE((partial / CONFIG_FILE).stat().st_mode))
         num_params = sum(math.prod(tensor.shape) for tensor in tensors.values())

@@ -1,8 +1,8 @@
 """Which augment tokens each anchor position sees. The one place that knows how tokens of the two correspond.
 
-All models of a graph share one tokenizer here, so an augment reads the anchor's ids, token for token, and each of its
-tokens is committed at the anchor token of the same index. An augment that reads the prompt only is done with its last
-token: from there on it gets nothing new, and what it has is seen from everywhere.
+An augment that shares the anchor's tokenizer reads the anchor's ids, token for token, and each of its tokens is
+committed at the anchor token of the same index. Any other reads a stream (`stream.py`). An augment that reads the
+prompt only is done with its last token: from there on it gets nothing new, and what it has is seen from everywhere.
 """
 
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from orchestra.errors import ComposeError
 from orchestra.nn.mask import positions, visible
+from orchestra.runtime.columns import Columns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +100,47 @@ def align_prompt(
         query_position=index[:, past:],
         mask=mask,
     )
+
+
+def align_stream(
+    before: Columns,
+    ids: Int[Tensor, "batch anchor_new"],
+    valid: Int[Tensor, "batch anchor_seq"],
+    *,
+    prompt_length: Int[Tensor, " batch"] | None,
+    prompt_only: bool = False,
+) -> tuple[Alignment, Columns]:
+    """Align an augment that reads a stream.
+
+    Args:
+        before: what it has read of the past.
+        ids: the anchor's new tokens.
+        valid: 1 for each token of the past and of now, 0 at padding.
+        prompt_length: where the stream of each row is cut on purpose, counted in the row's own tokens.
+        prompt_only: whether the augment reads nothing after that.
+
+    Returns:
+        The alignment, and what it has read then.
+
+    Raises:
+        ComposeError: its tokenizer has no token for a character.
+    """
+    past = valid.shape[1] - ids.shape[1]
+    cut = [None] * ids.shape[0] if prompt_length is None else prompt_length.tolist()
+    until = cut if prompt_only else [None] * ids.shape[0]
+    now, block = before.read(ids, valid[:, past:].bool(), cut=cut, until=until)
+    held, committed = now.valid.to(ids.device), now.committed.to(ids.device)
+    query = positions(valid.bool())[:, past:]
+    mask = visible(query_position=query, query_valid=valid[:, past:].bool(), key_position=committed, key_valid=held)
+    alignment = Alignment(
+        ids=block.to(ids.device),
+        valid=held.long(),
+        position=positions(held)[:, before.width :],
+        committed=committed[:, before.width :],
+        query_position=query,
+        mask=mask,
+    )
+    return alignment, now
 
 
 def full_mask(

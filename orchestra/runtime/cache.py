@@ -4,12 +4,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from jaxtyping import Int
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedConfig
 
 from orchestra.errors import ComposeError
 from orchestra.nn.bridge import KeysValues
+from orchestra.runtime.columns import Columns, move
 
 
 class ComposedCache(DynamicCache):
@@ -21,6 +23,8 @@ class ComposedCache(DynamicCache):
     Attributes:
         prompt_length: how many tokens of each row, padding not counted, are its prompt; None while nobody said so.
             What an augment holds that reads the prompt only ends with the last of them, the anchor's part goes on.
+        cut: at which token of each row the streams are cut next; None for the end of the prompt.
+        columns: what each augment that reads a stream has read.
     """
 
     def __init__(
@@ -31,6 +35,8 @@ class ComposedCache(DynamicCache):
         self.bridges = {name: DynamicCache(offloading=offloading) for name in augments}
         self.active: frozenset[str] = frozenset()
         self.prompt_length: Int[Tensor, " batch"] | None = None
+        self.cut: Int[Tensor, " batch"] | None = None
+        self.columns: dict[str, Columns] = {}
         self._owner = owner
         self._whole = True
         self._slots: dict[tuple[str, str], int] = {}
@@ -69,6 +75,11 @@ class ComposedCache(DynamicCache):
         Raises:
             ComposeError: of the tokens that it holds, others were read as the prompt, or it holds other texts.
         """
+        if self.prompt_length is None and self.columns and (length <= held).any():
+            raise ComposeError(
+                f"prompt_length is {length.tolist()}, and this cache holds more, read when that was unknown: say it "
+                "from the first forward on, or start with a fresh cache."
+            )
         if self.prompt_length is not None and self.get_seq_length() > 0:
             self._admit_rows(length.shape[0])
             if not length.clamp_max(held).equal(self.prompt_length.clamp_max(held)):
@@ -87,7 +98,16 @@ class ComposedCache(DynamicCache):
         """Fill the cache inside a block; one that fails leaves it marked as not to be continued."""
         self._whole = False
         yield
+        self._pack()
         self._whole = True
+
+    def _pack(self) -> None:
+        """Leave no padding behind the tokens of an augment that reads a stream."""
+        for name, columns in self.columns.items():
+            self.columns[name], order = columns.packed()
+            if order is not None:
+                move(self.augments[name], order)
+                move(self.bridges[name], order)
 
     def extend(self, augment: str, site: str, new: KeysValues) -> KeysValues:
         """Append what a bridge read from the new tokens, and return all that it has read."""
@@ -111,11 +131,17 @@ class ComposedCache(DynamicCache):
         """The parts that hold tokens: not those of augments that are off."""
         return (part for part in self._parts() if part.get_seq_length() > 0)
 
+    def _aligned(self) -> Iterator[DynamicCache]:
+        """The filled parts whose columns are the anchor's, token for token."""
+        for parts in (self.augments, self.bridges):
+            yield from (p for name, p in parts.items() if name not in self.columns and p.get_seq_length() > 0)
+
     def reset(self) -> None:
         """Forget everything, the set of augments included."""
         super().reset()  # type: ignore[no-untyped-call]
         self.active = frozenset()
-        self.prompt_length = None
+        self.prompt_length = self.cut = None
+        self.columns = {}
         self._whole = True
         for part in self._parts():
             part.reset()
@@ -125,37 +151,44 @@ class ComposedCache(DynamicCache):
         before = self.get_seq_length()
         super().crop(tokens_to_remove)
         left = self.get_seq_length()
-        for part in self._filled():
+        for part in self._aligned():
             held = part.get_seq_length()
             if held == before or held > left:  # else it ends with the prompt, before what is forgotten
                 part.crop(left - held)
+        self.columns = {name: columns.crop(left) for name, columns in self.columns.items()}
+        self._pack()
         if left == 0:
-            self.prompt_length = None
+            self.prompt_length = self.cut = None
 
     def reorder_cache(self, beam_idx: Tensor) -> None:
         """Rearrange the rows, as beam search does."""
         super().reorder_cache(beam_idx)  # type: ignore[arg-type]  # transformers passes int32 where it says long
-        self._take_prompts(lambda length: length.index_select(0, beam_idx.to(length.device)))
+        self._take_rows(lambda each: each.index_select(0, beam_idx.to(each.device)))
         for part in self._filled():
             part.reorder_cache(beam_idx)  # type: ignore[arg-type]
 
     def batch_repeat_interleave(self, repeats: int) -> None:
         """Repeat each row."""
         super().batch_repeat_interleave(repeats)
-        self._take_prompts(lambda length: length.repeat_interleave(repeats, dim=0))
+        self._take_rows(lambda each: each.repeat_interleave(repeats, dim=0))
         for part in self._filled():
             part.batch_repeat_interleave(repeats)
 
     def batch_select_indices(self, indices: Tensor) -> None:
         """Keep the rows of these indices."""
         super().batch_select_indices(indices)
-        self._take_prompts(lambda length: length[indices])
+        self._take_rows(lambda each: each[indices])
         for part in self._filled():
             part.batch_select_indices(indices)
 
-    def _take_prompts(self, rows: Callable[[Tensor], Tensor]) -> None:
+    def _take_rows(self, choose: Callable[[Tensor], Tensor]) -> None:
+        """Take from what is kept for each row, outside of the caches, what becomes of the rows."""
         if self.prompt_length is not None:
-            self.prompt_length = rows(self.prompt_length)
+            self.prompt_length = choose(self.prompt_length)
+        if self.cut is not None:
+            self.cut = choose(self.cut)
+        for name, columns in self.columns.items():
+            self.columns[name] = columns.rows(choose(torch.arange(len(columns.readings))).tolist())
 
     def activate_past_recording(self) -> None:
         """Keep what a later `crop` may need, in every part."""

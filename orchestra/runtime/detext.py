@@ -37,21 +37,30 @@ class Detext:
 
     Args:
         template: the text that a special token stands for; special tokens that it does not name stand for nothing.
+        field: what the template is called, for errors.
 
     Raises:
         ComposeError: the template names a token that is not special.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, template: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        template: Mapping[str, str] | None = None,
+        *,
+        field: str = "template",
+    ) -> None:
         self._backend = tokenizer.backend_tokenizer
         added = tokenizer.added_tokens_decoder
         special = {index for index, token in added.items() if token.special} | set(tokenizer.all_special_ids)
         names = {index: str(self._backend.id_to_token(index)) for index in special}
         template = dict(template or {})
         if unknown := sorted(template.keys() - set(names.values())):
+            known = sorted(names.values(), key=lambda name: (name not in tokenizer.all_special_tokens, name))
+            more = f" (and {len(known) - 7} more)" if len(known) > 7 else ""
             raise ComposeError(
-                f"template maps {', '.join(unknown)}, which the anchor's tokenizer does not have as a special token; "
-                f"it has {', '.join(sorted(names.values())) or 'none'}."
+                f"{field} maps {', '.join(unknown)}, which the anchor's tokenizer does not have as a special token; "
+                f"it has {', '.join(known[:7]) or 'none'}{more}."
             )
         self._special = {index: template.get(name, "").encode() for index, name in names.items()}
         self._added = {index: token.content.encode() for index, token in added.items()}

@@ -31,6 +31,10 @@ class ComposedGenerationMixin(GenerationMixin):
         """The augments that are on and read the prompt only."""
         raise NotImplementedError
 
+    def stream_readers(self) -> tuple[str, ...]:
+        """The augments that are on and read a stream."""
+        raise NotImplementedError
+
     def _expand_inputs_for_generation(
         self,
         expand_size: int = 1,
@@ -38,13 +42,19 @@ class ComposedGenerationMixin(GenerationMixin):
         input_ids: Any = None,
         **model_kwargs: Any,
     ) -> Any:
-        """Note how long the prompts are, while they are all that there is; a cache that goes on knows."""
+        """Note how long the prompts are, while they are all that there is; a cache that goes on knows.
+
+        Streams are cut at the end of what is given each time, also where a cache goes on.
+        """
         cache = model_kwargs.get("past_key_values")
         begun = isinstance(cache, ComposedCache) and cache.get_seq_length() > 0
+        given = whole(input_ids, model_kwargs.get("attention_mask"))
         if model_kwargs.get("prompt_length") is not None:
             model_kwargs["prompt_length"] = stated(model_kwargs["prompt_length"], input_ids)
-        elif self.prompt_readers() and not begun:
-            model_kwargs["prompt_length"] = whole(input_ids, model_kwargs.get("attention_mask"))
+        elif begun and self.stream_readers():
+            model_kwargs["cut"] = given
+        elif not begun and (self.prompt_readers() or self.stream_readers()):
+            model_kwargs["prompt_length"] = given
         return super()._expand_inputs_for_generation(  # type: ignore[misc]  # its `self` is a union of theirs
             expand_size, is_encoder_decoder, input_ids, **model_kwargs
         )
@@ -71,7 +81,9 @@ class ComposedGenerationMixin(GenerationMixin):
             if generation_config.is_assistant:
                 fresh.activate_past_recording()
             model_kwargs["past_key_values"] = fresh
-        cache = model_kwargs.get("past_key_values")
+        cache, cut = model_kwargs.get("past_key_values"), model_kwargs.pop("cut", None)
+        if cache is not None and cut is not None and not generation_config.is_assistant:  # it begins again and again
+            cache.cut = cut
         if cache is not None and (length := model_kwargs.pop("prompt_length", None)) is not None:
             # The cache hands it on to each forward; an assistant that is a plain model knows no such argument.
             mask, past = model_kwargs.get("attention_mask"), cache.get_seq_length()

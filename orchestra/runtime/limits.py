@@ -30,6 +30,7 @@ def check_lengths(
     limits: Mapping[str, int | None],
     prompt_length: Int[Tensor, " batch"] | None,
     prompt_only: Collection[str],
+    streamed: Mapping[str, int],
 ) -> None:
     """See that every augment can read its part of a text to the end.
 
@@ -37,16 +38,18 @@ def check_lengths(
         valid: 1 for each token of the past and of now, 0 at padding.
         limits: the number of positions of each augment that is on.
         prompt_length: how many tokens of each row the augments of `prompt_only` read.
+        streamed: how many tokens of its own the longest row is to each augment that reads a stream.
 
     Raises:
         ComposeError: an augment has fewer positions; all that have are named.
     """
-    if valid.shape[1] <= min((limit for limit in limits.values() if limit is not None), default=valid.shape[1]):
+    finite = {name: limit for name, limit in sorted(limits.items()) if limit is not None}
+    if all(streamed.get(name, valid.shape[1]) <= limit for name, limit in finite.items()):
         return  # without a look at values, for which an accelerator would be waited for
     whole = 1 + int(positions(valid.bool()).max())
     part = whole if prompt_length is None else min(whole, int(prompt_length.max()))
-    lengths = {name: part if name in prompt_only else whole for name in limits}
-    short = [(name, limit) for name, limit in sorted(limits.items()) if limit is not None and limit < lengths[name]]
+    lengths = {name: part if name in prompt_only else whole for name in finite} | dict(streamed)
+    short = [(name, limit) for name, limit in finite.items() if limit < lengths[name]]
     if short:
         raise ComposeError.listing(
             f"augment {name!r} reads {limit} tokens at most, its table of positions ends there, and this text has "

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import torch
 from torch import Tensor, nn
-from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import DynamicCache, GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from orchestra.errors import ComposeError
@@ -25,6 +25,7 @@ from orchestra.runtime.generation import ComposedGenerationMixin
 from orchestra.runtime.refused import Refused
 from orchestra.runtime.runner import Runner
 from orchestra.runtime.schedule import Trace
+from orchestra.runtime.stream import Stream
 from orchestra.runtime.toggles import Switched, Toggles
 
 
@@ -56,12 +57,14 @@ class ComposedModel(Refused, Switched, PreTrainedModel, ComposedGenerationMixin)
         stacks: Mapping[str, Stack],
         identify: Callable[[str], Identity],
         tokenizer: PreTrainedTokenizerBase | None = None,
+        streams: Mapping[str, Stream] | None = None,
     ) -> None:
         configs = [model.config for model in (anchor, *augments.values())]
         super().__init__(ComposedConfig(anchor=anchor.config, max_position_embeddings=shortest(*configs)))
         self.plan = plan
         self._identify = identify
         self.tokenizer = tokenizer
+        self._streams = dict(streams or {})
         self.anchor = anchor
         self.augments = nn.ModuleDict({_key(name): model for name, model in sorted(augments.items())})
         self.stacks = nn.ModuleDict({_key(name): stack for name, stack in sorted(stacks.items())})
@@ -84,6 +87,7 @@ class ComposedModel(Refused, Switched, PreTrainedModel, ComposedGenerationMixin)
             anchor=self.anchor,
             augments={name: self.augment(name) for name in names},
             stacks={name: self.stack(name) for name in names},
+            streams=self._streams,
         )
 
     def __getstate__(self) -> dict[str, Any]:
@@ -171,12 +175,13 @@ class ComposedModel(Refused, Switched, PreTrainedModel, ComposedGenerationMixin)
             attention_mask: ``(batch, past + new)``, 0 at padding.
             position_ids: ``(batch, new)``; default: counted from the mask.
             past_key_values: a cache returned by an earlier call, with the same augments on.
-            prompt_length: ``(batch,)``, tokens in each row's prompt, padding not counted, for augments that read the
-                prompt only. Default: as the cache has it, else what comes before the first label.
+            prompt_length: ``(batch,)``, tokens in each row's prompt, padding not counted: an augment that reads the
+                prompt only ends there, and a stream is cut there. Default: as the cache has it, else what comes before
+                the first label.
 
         Raises:
             ComposeError: no ids, a mask of another shape, a cache that does not belong here, a text that an augment has
-                no positions for, or a prompt whose end an augment must know and nobody said.
+                no positions or no tokens for, or a prompt whose end an augment must know and nobody said.
         """
         if input_ids is None or inputs_embeds is not None:
             raise ComposeError("a composed model reads input_ids; inputs_embeds say nothing to its augments.")
@@ -188,13 +193,14 @@ class ComposedModel(Refused, Switched, PreTrainedModel, ComposedGenerationMixin)
         past = cache.get_seq_length() if cache is not None else 0
         valid = full_mask(input_ids, attention_mask, past)
         check_positions(position_ids, valid)
-        readers = prompt.readers(self.plan, active)
-        length = prompt.settle(prompt_length, labels=labels, valid=valid, past=past, cache=cache, readers=readers)
-        self._runner.check_lengths(valid, length, active=active)
+        readers, streamed = prompt.readers(self.plan, active), bool(active & self._streams.keys())
+        length = prompt.settle(
+            prompt_length, labels=labels, valid=valid, past=past, cache=cache, readers=readers, streamed=streamed
+        )
+        cut = None if cache is None else cache.cut
+        reads = self._runner.align(input_ids, valid, active=active, cache=cache, prompt_length=length, cut=cut)
         with nullcontext() if cache is None else cache.filling():
-            state = self._runner.read(
-                input_ids, valid, active=active, cache=cache, prompt_length=length, recompute=recompute
-            )
+            state = self._runner.read(reads, cache=cache, recompute=recompute)
             output = self._runner.answer(
                 state,
                 input_ids,
@@ -241,13 +247,21 @@ class ComposedModel(Refused, Switched, PreTrainedModel, ComposedGenerationMixin)
         for cost in self.plan.costs:
             model = self.augment(cost.augment)
             away = offloading and model.device.type != "cpu"
-            augments[cost.augment] = lower_layers(model.config, cost.layers_run, offloading=away)
+            if cost.augment in self._streams:
+                # Layers that let go of what left their window could not bring it back when a row's tokens are moved.
+                augments[cost.augment] = DynamicCache(offloading=away)
+            else:
+                augments[cost.augment] = lower_layers(model.config, cost.layers_run, offloading=away)
         away = offloading and self.device.type != "cpu"
         return ComposedCache(self.anchor.config, augments, owner=self._mark, offloading=away)
 
     def prompt_readers(self) -> tuple[str, ...]:
         """The augments that are on and read the prompt only, sorted."""
         return prompt.readers(self.plan, self._toggles.active)
+
+    def stream_readers(self) -> tuple[str, ...]:
+        """The augments that are on and read a stream, as their tokenizer is not the anchor's; sorted."""
+        return tuple(sorted(self._toggles.active & self._streams.keys()))
 
     # -- recomputing ---------------------------------------------------------------------------------------------
 

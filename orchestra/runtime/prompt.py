@@ -1,8 +1,9 @@
-"""How long each row's prompt is: what an augment whose context is the prompt must know before it reads.
+"""How long each row's prompt is.
 
-It is counted in the row's own tokens, padding left out. Somebody says so (`prompt_length`), or a cache remembers it, or
-`generate` knows its input, or labels do: the prompt is what comes before the first of them. Otherwise it is unknown,
-and nothing is guessed.
+An augment whose context is the prompt must know before it reads; the streams of the others are cut there, where it is
+known, so that a prompt's last word is read before the first token is written. It is counted in the row's own tokens,
+padding left out. Somebody says so (`prompt_length`), or a cache remembers it, or `generate` knows its input, or labels
+do: the prompt is what comes before the first of them. Otherwise it is unknown, and nothing is guessed.
 """
 
 from collections.abc import Collection
@@ -33,21 +34,26 @@ def settle(
     past: int,
     cache: ComposedCache | None,
     readers: Collection[str],
+    streamed: bool = False,
 ) -> Int[Tensor, " batch"] | None:
-    """The length of each row's prompt for one forward, remembered in the cache; None when nobody needs it.
+    """The length of each row's prompt for one forward, remembered in the cache; None when nobody asks, or knows.
 
     Args:
         given: what the caller says; it comes before all else.
         valid: 1 for each token of the past and of now, 0 at padding.
         past: how many of these columns the cache holds.
         readers: the augments that need to know.
+        streamed: whether a stream would be cut there, if it is known.
 
     Raises:
         ComposeError: it is unknown, or is not what the cached tokens were read with.
     """
     length = None if given is None else stated(given, valid)
-    if length is None and (cache is None or cache.prompt_length is None) and readers:
-        length = _from_labels(labels, valid, readers) if labels is not None and past == 0 else _unknown(readers)
+    if length is None and (cache is None or cache.prompt_length is None):
+        if labels is not None and past == 0 and (readers or streamed):
+            length = _from_labels(labels, valid, readers)
+        elif readers:
+            _unknown(readers)
     if cache is None:
         return length
     if length is not None:
@@ -87,7 +93,7 @@ def _from_labels(
     learnt = labels.to(valid.device) != NO_LOSS
     length = (valid.bool() & (learnt.cumsum(-1) == 0)).sum(-1)
     without = ((length == 0) & learnt.any(-1)).nonzero().flatten().tolist()
-    if without:
+    if without and readers:
         raise ComposeError(
             f"labels leave row {without[0]} no prompt, and {_names(readers)} the prompt only: set them to {NO_LOSS} "
             "over the prompt, or say prompt_length."

@@ -15,10 +15,12 @@ from transformers import PreTrainedModel
 from orchestra.nn.mask import positions
 from orchestra.nn.stack import Stack
 from orchestra.plan import Plan
-from orchestra.runtime.align import Alignment, align, align_prompt
+from orchestra.runtime.align import Alignment, align, align_prompt, align_stream
 from orchestra.runtime.cache import ComposedCache
+from orchestra.runtime.columns import Columns
 from orchestra.runtime.limits import check_lengths, num_positions
 from orchestra.runtime.schedule import Pass, Trace, inject, inject_embedding, recompute_in_backward, running, tap
+from orchestra.runtime.stream import Stream
 from orchestra.runtime.view import view
 
 if TYPE_CHECKING:
@@ -34,6 +36,19 @@ class Part:
     num_positions: int | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reads:
+    """What the augments read in one forward.
+
+    Attributes:
+        alignments: by augment; one that has read nothing and is given nothing is left out: it has nothing to show.
+        columns: what each augment that reads a stream has read then.
+    """
+
+    alignments: Mapping[str, Alignment]
+    columns: Mapping[str, Columns]
+
+
 class Runner:
     """The views of a composition: what runs, and where it is tapped and fed."""
 
@@ -44,7 +59,9 @@ class Runner:
         anchor: PreTrainedModel,
         augments: Mapping[str, PreTrainedModel],
         stacks: Mapping[str, Stack],
+        streams: Mapping[str, Stream],
     ) -> None:
+        self._streams = dict(streams)
         self._prompt_only = frozenset(node.name for node in plan.graph.augments if node.context == "prompt")
         self._anchor = _anchor_view(plan, anchor, stacks)
         self._augments = {
@@ -52,36 +69,60 @@ class Runner:
             for cost in plan.costs
         }
 
-    def check_lengths(self, valid: Tensor, prompt_length: Tensor | None, *, active: Iterable[str]) -> None:
-        """See that every augment that is on can read a text to its end; arguments as for `read`.
-
-        Raises:
-            ComposeError: an augment has no positions for it.
-        """
-        limits = {name: self._augments[name].num_positions for name in active}
-        check_lengths(valid, limits, prompt_length, self._prompt_only)
-
-    def read(
+    def align(
         self,
         ids: Tensor,
         valid: Tensor,
         *,
         active: Iterable[str],
-        cache: ComposedCache | None,
+        cache: ComposedCache | None = None,
         prompt_length: Tensor | None = None,
-        recompute: bool = False,
-    ) -> Pass:
-        """Run every augment that is on and has something to read, and return the pass that holds its taps.
+        cut: Tensor | None = None,
+    ) -> Reads:
+        """What each augment that is on reads now; nothing is changed yet.
 
         Args:
             ids: the anchor's new tokens, ``(batch, new)``.
             valid: 1 for each token of the past and of now, 0 at padding: ``(batch, past + new)``.
             prompt_length: how many tokens of each row are its prompt; needed where an augment reads nothing else.
+            cut: where the streams of the others are cut on purpose; default: at the end of the prompt.
+
+        Raises:
+            ComposeError: an augment has no positions for the text, or its tokenizer no token for a character.
         """
-        alignments = self._aligned(ids, valid, active=active, cache=cache, prompt_length=prompt_length)
-        state = Pass(alignments=alignments, cache=cache, recompute=recompute)
+        names = sorted(active)
+        alignments: dict[str, Alignment] = {}
+        columns: dict[str, Columns] = {}
+        shared: Alignment | None = None  # all that read the anchor's ids alike read one alignment
+        for name in names:
+            if name in self._streams:
+                before = None if cache is None else cache.columns.get(name)
+                only = name in self._prompt_only
+                alignments[name], columns[name] = align_stream(
+                    before or Columns.empty(self._streams[name], ids.shape[0]),
+                    ids,
+                    valid,
+                    prompt_length=prompt_length if only or cut is None else cut,
+                    prompt_only=only,
+                )
+            elif name in self._prompt_only:
+                assert prompt_length is not None
+                held = 0 if cache is None else cache.bridges[name].get_seq_length()
+                alignments[name] = align_prompt(ids, valid, prompt_length, held)
+            else:
+                alignments[name] = shared = shared or align(ids, valid)
+        limits = {name: self._augments[name].num_positions for name in names}
+        streamed = {name: each.longest for name, each in columns.items()}
+        check_lengths(valid, limits, prompt_length, self._prompt_only, streamed)
+        return Reads(alignments={n: a for n, a in alignments.items() if a.valid.shape[1] > 0}, columns=columns)
+
+    def read(self, reads: Reads, *, cache: ComposedCache | None = None, recompute: bool = False) -> Pass:
+        """Run every augment that has something to read, and return the pass that holds its taps."""
+        state = Pass(alignments=reads.alignments, cache=cache, recompute=recompute)
+        if cache is not None:
+            cache.columns.update(reads.columns)
         with running(state), torch.no_grad():
-            for name, alignment in alignments.items():
+            for name, alignment in reads.alignments.items():
                 if alignment.ids.shape[1] == 0:
                     continue
                 part = self._augments[name]
@@ -96,31 +137,6 @@ class Runner:
                     arguments["position_ids"] = alignment.position.to(device)
                 part.model(**arguments)
         return state
-
-    def _aligned(
-        self,
-        ids: Tensor,
-        valid: Tensor,
-        *,
-        active: Iterable[str],
-        cache: ComposedCache | None,
-        prompt_length: Tensor | None,
-    ) -> dict[str, Alignment]:
-        """What each augment reads and shows: all of them share one tokenizer, and so all that read alike one alignment.
-
-        One that has read nothing and is given nothing is left out: it has nothing to show.
-        """
-        names = sorted(active)
-        every = [name for name in names if name not in self._prompt_only]
-        alignments = dict.fromkeys(every, align(ids, valid)) if every else {}
-        for name in names:
-            if name in self._prompt_only:
-                assert prompt_length is not None
-                held = 0 if cache is None else cache.bridges[name].get_seq_length()
-                alignment = align_prompt(ids, valid, prompt_length, held)
-                if alignment.valid.shape[1] > 0:
-                    alignments[name] = alignment
-        return alignments
 
     def answer(
         self,
@@ -162,8 +178,7 @@ class Runner:
 
     def traced(self, ids: Tensor, *, active: Iterable[str], prompt_length: Tensor) -> list[Trace]:
         """Run whole texts without padding once, and return what each bridge did."""
-        self.check_lengths(torch.ones_like(ids), prompt_length, active=active)
-        state = self.read(ids, torch.ones_like(ids), active=active, cache=None, prompt_length=prompt_length)
+        state = self.read(self.align(ids, torch.ones_like(ids), active=active, prompt_length=prompt_length))
         state.traces = []
         self.answer(state, ids, None, logits_to_keep=1)
         return state.traces

@@ -59,7 +59,7 @@ class Stream:
     ) -> None:
         check_foldable(anchor, augment, name=name)
         self._name = name
-        self._text = Detext(anchor, template)
+        self._text = Detext(anchor, template, field=f"{name}.template")
         self._cutter = Cutter(augment)
         self._opening = opening(augment)
 

@@ -11,7 +11,8 @@ def test_the_graph_is_printed_as_a_tree(run: Run, tmp_path: Path) -> None:
     done = run("show", graph_file(tmp_path))
     assert done.code == 0
     assert done.out == (
-        "anchor  llama, width 22, 5 layers\n└── layer 4\n    └── kv, layer 2\nkv  gpt2, width 14, 3 layers, 3 run\n"
+        "anchor  llama, width 22, 5 layers\n└── layer 4\n    └── kv, layer 2\n"
+        "kv  gpt2, width 14, 3 layers, 3 run, reads the anchor's ids\n"
     )
 
 

@@ -11,6 +11,7 @@ from orchestra.io.bundle import (
     BundleConfig,
     Identity,
     bundle_sites,
+    config_text,
     identify,
     misfits,
     read_config,
@@ -151,6 +152,35 @@ def test_a_bundle_fits_the_models_that_it_was_trained_between() -> None:
 def test_names_and_unknown_tokenizers_do_not_matter() -> None:
     renamed = ANCHOR.model_copy(update={"name": "other", "tokenizer": None})
     assert list(misfits(CONFIG, anchor=renamed, augment=AUGMENT)) == []
+
+
+def test_where_a_stream_was_or_is_read_a_tokenizer_that_is_not_known_is_another_one() -> None:
+    other, unknown = (AUGMENT.model_copy(update={"tokenizer": tokenizer}) for tokenizer in ("2" * 64, None))
+    through = CONFIG.model_copy(update={"augment": other})
+    told = "the augment's tokenizer is {}, and it was trained with {}"
+    assert list(misfits(through, anchor=ANCHOR, augment=other)) == []
+    assert list(misfits(through, anchor=ANCHOR, augment=unknown)) == [told.format("not known", "222222222222")]
+    unread = CONFIG.model_copy(update={"augment": unknown})
+    assert list(misfits(unread, anchor=ANCHOR, augment=AUGMENT)) == []
+    assert list(misfits(unread, anchor=ANCHOR, augment=other)) == [told.format("222222222222", "not known")]
+
+
+def test_another_template_is_a_misfit_and_none_is_not_an_empty_one() -> None:
+    plain, empty, full = (AUGMENT.model_copy(update={"template": given}) for given in (None, {}, {"<s>": "\n"}))
+    told = {id(plain): "none", id(empty): "{}", id(full): '{"<s>": "\\n"}'}
+    for was in (plain, empty, full):
+        config = CONFIG.model_copy(update={"augment": was})
+        for now in (plain, empty, full):
+            line = f"the augment's template is {told[id(now)]}, and it was trained with {told[id(was)]}"
+            assert list(misfits(config, anchor=ANCHOR, augment=now)) == ([] if now is was else [line])
+
+
+def test_a_template_is_written_only_where_there_is_one(tmp_path: Path) -> None:
+    assert "template" not in config_text(CONFIG)
+    mapped = CONFIG.model_copy(update={"augment": AUGMENT.model_copy(update={"template": {"<s>": ""}})})
+    (tmp_path / "bridge_config.json").write_text(config_text(mapped))
+    assert config_text(mapped).count('"template"') == 1
+    assert read_config(tmp_path) == mapped
 
 
 @pytest.mark.parametrize("role", ["anchor", "augment"])

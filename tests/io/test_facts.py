@@ -8,9 +8,9 @@ from transformers import AutoConfig
 
 from orchestra import graph, spec
 from orchestra.errors import BundleError, GraphError, ModelError
-from orchestra.graph import ModelFacts
+from orchestra.graph import Facts, ModelFacts
 from orchestra.io.facts import bundle_facts, config_facts, gather, locate, model_facts, tokenizer_fingerprint
-from tests import folders, tiny
+from tests import folders, ggufs, tiny
 
 LLAMA = {"model_type": "llama", "num_hidden_layers": 3, "hidden_size": 28, "num_attention_heads": 2, "vocab_size": 97}
 
@@ -330,17 +330,60 @@ def test_every_line_of_a_bundles_problems_names_the_field(base: Path) -> None:
     ]
 
 
+def read(base: Path, **augments: Any) -> Facts:
+    facts, problems = gather(spec.parse(folders.document(**augments)), base)
+    assert problems == []
+    return facts
+
+
 def test_models_without_tokenizer_json_are_compared_by_vocabulary(base: Path) -> None:
     (base / "kv" / "tokenizer.json").unlink()
     assert check(base, kv={}) == []
     folders.edit_json(base / "kv" / "config.json", vocab_size=101)
     assert check(base, kv={}) == [
-        "augments.kv: its vocabulary has 101 tokens and the anchor's 97; "
-        "in this version all models of a graph share one tokenizer."
+        "augments.kv: its vocabulary has 101 tokens and the anchor's 97, so that it reads a stream, and for that both "
+        "tokenizers must be known: name a folder that holds a tokenizer.json in augments.kv.tokenizer."
     ]
+    assert check(base, kv={"tokenizer": "anchor"}) == []
 
 
-def test_another_tokenizer_of_the_same_size_is_refused(base: Path) -> None:
-    folders.tokenizer(base / "kv", dict(zip(folders.WORDS, reversed(folders.WORDS.values()), strict=True)))
-    (line,) = check(base, kv={})
-    assert line.startswith("augments.kv: its tokenizer (")
+def test_the_tokenizer_in_force_is_the_one_that_the_document_names_else_the_models_own(base: Path) -> None:
+    folders.letters(base / "kv")
+    folders.letters(base / "spare")
+    found = read(base, kv={}, tetum={"tokenizer": "spare"})
+    assert found.tokenizers == {"anchor": f"{base}/anchor", "kv": f"{base}/kv", "tetum": f"{base}/spare"}
+    anchor, kv, tetum = (found.models[name].tokenizer for name in ("anchor", "kv", "tetum"))
+    assert anchor != kv == tetum == tokenizer_fingerprint(base / "spare")
+
+
+def test_the_tokenizer_that_a_document_names_may_be_a_gguf_file_s(base: Path) -> None:
+    path = ggufs.write(base / "m.gguf", ggufs.llama())
+    found = read(base, kv={"tokenizer": "m.gguf"})
+    assert (found.tokenizers["kv"], found.models["kv"].tokenizer) == (str(path), model_facts(path).tokenizer)
+
+
+def test_a_tokenizer_from_memory_comes_before_the_document_s(base: Path) -> None:
+    document = spec.parse(folders.document(kv={"tokenizer": "nowhere"}))
+    facts, problems = gather(document, base, None, {"kv": "f" * 64})
+    assert (problems, facts.models["kv"].tokenizer) == ([], "f" * 64)
+    assert facts.tokenizers == {"anchor": f"{base}/anchor"}
+
+
+def test_a_tokenizer_that_is_not_there_is_named_with_its_field_and_what_is_allowed(base: Path) -> None:
+    ggufs.write(base / "m.gguf", ggufs.llama(), tokenizer=False)
+    (base / "tetum" / "tokenizer.json").write_text("{nope")
+    (base / "empty").mkdir()
+    lines = check(
+        base,
+        a={"model": "kv", "tokenizer": "empty"},
+        b={"model": "kv", "tokenizer": "m.gguf"},
+        c={"model": "kv", "tokenizer": "./nowhere"},
+        d={"model": "kv", "tokenizer": "tetum"},
+    )
+    allowed = "name a folder that holds a tokenizer.json, or a GGUF file with a tokenizer."
+    assert lines == [
+        f"augments.a.tokenizer is 'empty', which holds no tokenizer; {allowed}",
+        f"augments.b.tokenizer is 'm.gguf', which holds no tokenizer; {allowed}",
+        f"augments.c.tokenizer is './nowhere', but there is no folder {base}/nowhere.",
+        f"augments.d.tokenizer: {base}/tetum/tokenizer.json: is not JSON.",
+    ]

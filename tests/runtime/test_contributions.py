@@ -17,7 +17,7 @@ FIELDS: dict[str, dict[str, Any]] = {
 def composition(*, tokenized: bool = True, context: str = "refresh") -> ComposedModel:
     fields = {**FIELDS, "kv": {**FIELDS["kv"], "context": context}}
     models = {"anchor": model("llama"), "kv": model("gpt2", seed=1), "far": model("falcon", seed=2)}
-    composed = orchestra.load(document(fields), models=models, tokenizer=words() if tokenized else None)
+    composed = orchestra.load(document(fields), models=models, tokenizers={"anchor": words()} if tokenized else None)
     composed.stacks.to(torch.float64)
     return loud(composed)
 

@@ -51,7 +51,7 @@ def test_the_anchor_s_habits_are_taken_over_but_for_its_cache() -> None:
 
 def test_a_model_brings_its_own_cache_and_toggles() -> None:
     mixin = ComposedGenerationMixin()
-    for needed in (mixin.new_cache, mixin.unswitched, mixin.prompt_readers):
+    for needed in (mixin.new_cache, mixin.unswitched, mixin.prompt_readers, mixin.stream_readers):
         with pytest.raises(NotImplementedError):
             needed()
 

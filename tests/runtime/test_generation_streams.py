@@ -13,7 +13,7 @@ from tests.tiny import document, generate, loud, model, tokens, words
 
 def composition() -> ComposedModel:
     models = {"anchor": model("llama"), "near": model("gemma3", seed=1), "far": model("gpt2", seed=2)}
-    composed = orchestra.load(document({"near": {}, "far": {}}), models=models, tokenizer=words())
+    composed = orchestra.load(document({"near": {}, "far": {}}), models=models, tokenizers={"anchor": words()})
     composed.stacks.double()
     return loud(composed)
 

@@ -198,7 +198,7 @@ def test_a_tokenizer_given_is_kept() -> None:
     graph = {"format": "orchestra/graph@1", "anchor": {"model": "x"}, "augments": {"kv": {"model": "x"}}}
     models = {"anchor": model("llama"), "kv": model("gpt2")}
     tokenizer = words()
-    composed = orchestra.load(graph, models=models, tokenizer=tokenizer)
+    composed = orchestra.load(graph, models=models, tokenizers={"anchor": tokenizer})
     assert composed.tokenizer is tokenizer
     assert orchestra.load(graph, models=models).tokenizer is None
     assert isinstance(composed, ComposedModel)

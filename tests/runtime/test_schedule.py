@@ -62,7 +62,7 @@ def test_the_embedding_is_bridged_however_the_first_layer_is_called(by_name: boo
     bridge = composed.stack("kv").bridge(composed.plan.graph.sites[0])
     inject_embedding(layer, [bridge])
     hidden = torch.randn(2, 11, 28, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    state = composed._runner.read(tokens(), torch.ones_like(tokens()), active=["kv"], cache=None)
+    state = composed._runner.read(composed._runner.align(tokens(), torch.ones_like(tokens()), active=["kv"]))
     with running(state):
         bridged, rest = layer(hidden_states=hidden, mask="mask") if by_name else layer(hidden, mask="mask")
     with torch.no_grad(), running(state):
@@ -83,7 +83,7 @@ def test_a_layer_that_returns_a_tuple_is_bridged_in_its_first_part() -> None:
     bridge = composed.stack("kv").bridge(composed.plan.graph.sites[0])
     inject(layer, [bridge])
     hidden = torch.ones(2, 11, 28, dtype=torch.float64)
-    state = composed._runner.read(tokens(), torch.ones_like(tokens()), active=["kv"], cache=None)
+    state = composed._runner.read(composed._runner.align(tokens(), torch.ones_like(tokens()), active=["kv"]))
     with running(state), torch.no_grad():
         assert torch.equal(layer(hidden, "mask")[0], add_residuals(hidden, [bridge]))
         assert layer(hidden, "mask")[1] == "mask"
