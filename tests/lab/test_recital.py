@@ -60,7 +60,7 @@ def labelled(tokenizer: PreTrainedTokenizerFast, recital: Recital, answers: tupl
     """Each token, and what is said after it; an empty string where nothing is learnt."""
     [ids], [labels], _ = encode(tokenizer, [recital], answers=answers)
     tokens = [str(tokenizer.convert_ids_to_tokens(index)) for index in ids.tolist()]
-    said = [tokenizer.decode([label]) if label != IGNORED else "" for label in labels[1:].tolist()]
+    said = [str(tokenizer.decode([label])) if label != IGNORED else "" for label in labels[1:].tolist()]
     return list(zip(tokens, said, strict=False))
 
 
