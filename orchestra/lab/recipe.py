@@ -129,7 +129,7 @@ def kv(table: Table | None = None) -> Specialist:
         domain=domain,
         model=model,
         answers=NUMBERS,
-        bridges=replace(_BRIDGES, steps=800, batch=128),
+        bridges=replace(_BRIDGES, batch=128),
         bundle="kv-small/kv",
         atoms=f"{table.size:,} keys of 2 to 6 letters; bridges may see {len(table.seen):,} of them",
     )
@@ -166,7 +166,7 @@ def recipes() -> dict[str, Recipe]:
     return {recipe.name: recipe for recipe in (small, trio)}
 
 
-_BRIDGES = Fit(steps=1500, batch=64, rate=3e-3, muon=0.0, weight_decay=0.01, warmup=50)
+_BRIDGES = Fit(steps=800, batch=64, rate=3e-3, muon=0.0, weight_decay=0.01, warmup=50)
 
 
 def _specialist(domain: Domain, model: Model, answers: tuple[str, ...], *, atoms: str) -> Specialist:

@@ -74,6 +74,11 @@ def test_word_pieces_say_a_number_at_the_last_piece_of_the_word_before_the_space
     assert [label for _, label in said[1:5]].count("<|end|>") <= 1
 
 
+def test_a_space_without_a_token_takes_back_nothing(word_pieces: PreTrainedTokenizerFast) -> None:
+    said = labelled(word_pieces, (("<ab", None), (">", 31), (" ", None)), NUMBERS)
+    assert said[-1] == (">", "31")
+
+
 def test_characters_say_a_number_at_the_space(characters: PreTrainedTokenizerFast) -> None:
     said = labelled(characters, (("0x1f", None), (" ", 31), ("- ", None)), SAID)
     assert said[4:] == [("f", "<|end|>"), (" ", "<|31|>"), ("-", ""), (" ", "<|end|>")]
