@@ -1,24 +1,27 @@
-"""Tokenizers for the tiny models, of which no two part a text alike: every id of the models' vocabulary is a token."""
+"""Compositions of tiny models whose tokenizers part a text each in its own way."""
 
 import random
 from functools import cache
+from typing import Any
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
+from orchestra import ComposedModel
 from tests.configs import VOCAB
+from tests.tiny import ARCHITECTURES, compose, model
 
-LETTERS = "abcdeé '1"
+LETTERS = "abcdeé '1-"
 SPECIALS = ("<pad>", "<begin>", "<unk>")
 
 
-def _merged(seed: int) -> tuple[dict[str, int], list[tuple[str, str]]]:
-    """A vocabulary of letters and of pieces made of them, two of which make a longer one."""
+def _merged(seed: int, longest: int) -> tuple[dict[str, int], list[tuple[str, str]]]:
+    """A vocabulary of letters and of pieces made of them, as many as the models have room for."""
     rng = random.Random(seed)
     pieces, merges = list(LETTERS), []
     while len(SPECIALS) + len(pieces) < VOCAB:
         left, right = rng.choice(pieces), rng.choice(pieces)
-        if left + right not in pieces and len(left + right) < 4:
+        if left + right not in pieces and len(left + right) <= longest:
             pieces.append(left + right)
             merges.append((left, right))
     return {piece: index for index, piece in enumerate([*SPECIALS, *pieces])}, merges
@@ -37,9 +40,9 @@ def _fast(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
 
 
 @cache
-def pieces(seed: int) -> PreTrainedTokenizerFast:
-    """Pieces that reach over blanks; what they are is drawn."""
-    vocabulary, merges = _merged(seed)
+def pieces(seed: int, longest: int = 5) -> PreTrainedTokenizerFast:
+    """Pieces that reach over blanks; what they are is drawn, and every id of the models is one."""
+    vocabulary, merges = _merged(seed, longest)
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges, unk_token="<unk>"))
     tokenizer.decoder = decoders.Fuse()
     return _fast(tokenizer)
@@ -64,3 +67,24 @@ def word_pieces() -> PreTrainedTokenizerFast:
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer.decoder = decoders.WordPiece(cleanup=False)
     return _fast(tokenizer)
+
+
+def anchors() -> PreTrainedTokenizerFast:
+    """The anchor's: letters and pairs of them."""
+    return pieces(0, longest=2)
+
+
+def streaming(index: int, *, fresh: bool = False, **near: Any) -> ComposedModel:
+    """A graph whose augments read streams; together they have each architecture once in each place."""
+    first, second, third = (ARCHITECTURES[(index + step) % 8] for step in (0, 1, 3))
+    return compose(
+        model(first),
+        fresh=fresh,
+        tokenizers={
+            "anchor": anchors(),
+            "near": pieces(1),
+            "far": characters() if index % 2 else word_pieces(),
+        },
+        near=(model(second, seed=1), near),
+        far=model(third, seed=2),
+    )

@@ -129,6 +129,13 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
         ),
         "{kv}/model.safetensors.index.json: names a shard outside its folder: '../anchor/model.safetensors'.",
     ),
+    "weights that are packed whole numbers": (
+        lambda kv: folders.edit_weights(
+            kv / "model.safetensors", lambda weights: weights.update({folders.UP: weights[folders.UP].to(torch.int8)})
+        ),
+        f"{{kv}}: {folders.UP} holds I8, and no quantization_config in its config says how to read that; "
+        "weights are F64, F32, F16 or BF16.",
+    ),
     "only a pickle": (
         lambda kv: (kv / "model.safetensors").rename(kv / "pytorch_model.bin"),
         "{kv}: holds only pickled weights (pytorch_model.bin), which are never loaded; save it as safetensors.",

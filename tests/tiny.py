@@ -12,7 +12,7 @@ from tokenizers.pre_tokenizers import Whitespace
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.module import register_module_forward_hook
-from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 from transformers.models.bloom import modeling_bloom
 
 import orchestra
@@ -56,6 +56,16 @@ def model(architecture: str, *, seed: int = 0, dtype: torch.dtype = torch.float6
     return made
 
 
+def foreigner() -> PreTrainedModel:
+    """A model with four words more."""
+    torch.manual_seed(6)
+    size: dict[str, Any] = {"hidden_size": 20, "intermediate_size": 29, "num_hidden_layers": 2}
+    ends: dict[str, Any] = {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
+    made: Any = LlamaForCausalLM(LlamaConfig(vocab_size=VOCAB + 4, **size, **ends, num_attention_heads=2))
+    assistant: PreTrainedModel = made.double().eval()
+    return assistant
+
+
 def pair(augment_layer: int, anchor_layer: int | str) -> dict[str, int | str]:
     """One entry of `pairs`."""
     return {"augment_layer": augment_layer, "anchor_layer": anchor_layer}
@@ -77,17 +87,25 @@ def document(augments: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def compose(
-    anchor: PreTrainedModel, dtype: torch.dtype = torch.float64, /, *, fresh: bool = False, **augments: Augment
+    anchor: PreTrainedModel,
+    dtype: torch.dtype = torch.float64,
+    /,
+    *,
+    fresh: bool = False,
+    tokenizers: Any = None,
+    **augments: Augment,
 ) -> ComposedModel:
     """Compose models under these names; a value is a model, or a pair of a model and the fields of its augment.
 
     Args:
         fresh: leave the bridges as they start; else they are loud.
+        tokenizers: of the anchor and the augments; without any, they share one.
     """
     split = {name: given if isinstance(given, tuple) else (given, {}) for name, given in augments.items()}
     composed = orchestra.load(
         document({name: rest for name, (_, rest) in split.items()}),
         models={"anchor": anchor, **{name: augment for name, (augment, _) in split.items()}},
+        tokenizers=tokenizers,
     )
     composed.stacks.to(dtype)
     return composed if fresh else loud(composed)

@@ -80,7 +80,7 @@ def _write(path: Path, header: GgufHeader, folder: Path) -> None:
             model.save_pretrained(folder)
             if gguf_tokenizer(header) is not None:
                 _tokenizer(source).save_pretrained(folder)
-    except (*UNLOADABLE, IndexError, NotImplementedError) as error:
+    except (*UNLOADABLE, NotImplementedError) as error:
         raise ModelError(f"{path}: transformers cannot convert it: {told(error)}") from error
     shutil.rmtree(source)
 

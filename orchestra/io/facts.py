@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from orchestra.io.bundle import read_config, read_weights_header
 from orchestra.io.checkpoint import read_json, weight_files
 from orchestra.io.gguf_facts import CONVERSION, gguf_config, gguf_tokenizer, is_gguf
 from orchestra.io.gguf_header import read_gguf
-from orchestra.io.safetensors_header import read_header
+from orchestra.io.safetensors_header import Tensors, read_header
 from orchestra.io.unsuited import why_unsuited
 from orchestra.spec import BridgeRecipe, GraphSpec
 
@@ -117,7 +117,8 @@ def model_facts(folder: Path) -> ModelFacts:
     """Read what a model folder, or a GGUF file, says of itself.
 
     Raises:
-        ModelError: no config.json, a config without sizes, or damaged or pickled weights; likewise of a GGUF file.
+        ModelError: no config.json, a config without sizes, or weights that are damaged, pickled, or whole numbers that
+            nothing says how to read; likewise of a GGUF file.
     """
     if is_gguf(folder):
         return _gguf_facts(folder)
@@ -127,12 +128,25 @@ def model_facts(folder: Path) -> ModelFacts:
             f"{folder}: its config names its weights itself (transformers_weights); call them model.safetensors."
         )
     headers = [read_header(path) for path in weight_files(folder)]
+    if not config.get("quantization_config"):
+        _refuse_whole_numbers(folder, headers)
     return replace(
         config_facts(config, source=str(folder)),
         tokenizer=tokenizer_fingerprint(folder),
         num_params=sum(header.num_params for header in headers),
         weight_bytes=sum(header.weight_bytes for header in headers),
     )
+
+
+def _refuse_whole_numbers(folder: Path, headers: Sequence[Tensors]) -> None:
+    """Raise over packed weights in a plain model: transformers would take each packed number for a weight."""
+    for header in headers:
+        for name, dtype in header.dtypes.items():
+            if name.endswith("weight") and not dtype.startswith(("F", "BF")):
+                raise ModelError(
+                    f"{folder}: {name} holds {dtype}, and no quantization_config in its config says how to read that; "
+                    "weights are F64, F32, F16 or BF16."
+                )
 
 
 def _gguf_facts(path: Path) -> ModelFacts:

@@ -16,6 +16,7 @@ UNLOADABLE = (
     ValueError,
     TypeError,
     KeyError,
+    IndexError,
     AttributeError,
     RuntimeError,
     ImportError,

@@ -55,7 +55,8 @@ def load_model(folder: Path, *, dtype: str, device: str) -> PreTrainedModel:
         raise ModelError(f"{folder}: the weights do not fit the config: {'; '.join(wrong[:3])}{more}.")
     broken = not_finite(model)
     if broken:
-        raise ModelError(f"{folder}: holds NaN or infinity in {broken}.")
+        held = "" if dtype == "auto" else f", held as {dtype}"
+        raise ModelError(f"{folder}: holds NaN or infinity in {broken}{held}.")
     model.to(place)  # type: ignore[arg-type]
     model.train(False)
     return model

@@ -31,10 +31,15 @@ class Cutter:
 
     A text is cut into stretches, which are tokenized one by one. What some tokenizers put in front of a text, a blank
     as a rule, the first stretch gets and no other.
+
+    Args:
+        vocab_size: added tokens with ids from this one on are left out; default: all of them are taken.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, vocab_size: int | None = None) -> None:
         content = describe(tokenizer)
+        if vocab_size is not None:
+            content["added_tokens"] = [token for token in content["added_tokens"] if token["id"] < vocab_size]
         self._traits = traits(content)
         self._first, self._inner = first_and_inner(content)
         self._vocabulary = self._inner.get_vocab(with_added_tokens=False)

@@ -185,18 +185,14 @@ class ComposedModel(Refused, Switched, PreTrainedModel, ComposedGenerationMixin)
         """
         if input_ids is None or inputs_embeds is not None:
             raise ComposeError("a composed model reads input_ids; inputs_embeds say nothing to its augments.")
-        active = self._toggles.active
+        active = self._toggles.active  # asked once: another thread may switch meanwhile
         recompute = self._recompute and self.training and torch.is_grad_enabled()
         cache = self._cache(past_key_values, use_cache, recompute=recompute)
         if cache is not None:
             cache.admit(active, owner=self._mark, rows=input_ids.shape[0])
-        past = cache.get_seq_length() if cache is not None else 0
-        valid = full_mask(input_ids, attention_mask, past)
+        valid = full_mask(input_ids, attention_mask, cache.get_seq_length() if cache is not None else 0)
         check_positions(position_ids, valid)
-        readers, streamed = prompt.readers(self.plan, active), bool(active & self._streams.keys())
-        length = prompt.settle(
-            prompt_length, labels=labels, valid=valid, past=past, cache=cache, readers=readers, streamed=streamed
-        )
+        length = self._prompt_length(prompt_length, active, labels=labels, valid=valid, new=input_ids, cache=cache)
         cut = None if cache is None else cache.cut
         reads = self._runner.align(input_ids, valid, active=active, cache=cache, prompt_length=length, cut=cut)
         with nullcontext() if cache is None else cache.filling():
@@ -218,6 +214,26 @@ class ComposedModel(Refused, Switched, PreTrainedModel, ComposedGenerationMixin)
             attentions=output.attentions,
         )
         return result if return_dict is not False else result.to_tuple()
+
+    def _prompt_length(
+        self,
+        given: object,
+        active: frozenset[str],
+        *,
+        labels: Tensor | None,
+        valid: Tensor,
+        new: Tensor,
+        cache: ComposedCache | None,
+    ) -> Tensor | None:
+        return prompt.settle(
+            given,
+            labels=labels,
+            valid=valid,
+            past=valid.shape[1] - new.shape[1],
+            cache=cache,
+            readers=prompt.readers(self.plan, active),
+            streamed=bool(active & self._streams.keys()),
+        )
 
     def _loss(self, logits: Tensor, labels: Tensor, num_items_in_batch: Tensor | int | None) -> Tensor:
         loss: Tensor = self.loss_function(

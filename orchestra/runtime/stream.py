@@ -44,6 +44,8 @@ class Stream:
         anchor, augment: the two tokenizers.
         template: the text that a special token of the anchor stands for; the others stand for nothing.
         name: the augment's, for errors.
+        vocab_size: how many tokens the augment's model has embeddings for; an added token past them is read as the
+            text that it is.
 
     Raises:
         ComposeError: one of the tokenizers cannot be used so; every reason is named.
@@ -56,11 +58,12 @@ class Stream:
         template: Mapping[str, str] | None = None,
         *,
         name: str = "augment",
+        vocab_size: int | None = None,
     ) -> None:
         check_foldable(anchor, augment, name=name)
         self._name = name
         self._text = Detext(anchor, template, field=f"{name}.template")
-        self._cutter = Cutter(augment)
+        self._cutter = Cutter(augment, vocab_size)
         self._opening = opening(augment)
 
     def step(self, state: State, token: int) -> tuple[State, tuple[int, ...]]:
@@ -179,6 +182,6 @@ def differing(committed: Sequence[int], whole: Sequence[int]) -> int:
 
 def same_tokenizer(one: PreTrainedTokenizerBase, other: PreTrainedTokenizerBase) -> bool:
     """Whether two tokenizers give the same tokens for every text, so that one model can take the other's."""
-    if not (one.is_fast and other.is_fast):
+    if not (one.is_fast and other.is_fast) or len(one) != len(other):  # the latter is quickly seen
         return False
     return tokenizer_digest(describe(one)) == tokenizer_digest(describe(other))

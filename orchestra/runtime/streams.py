@@ -56,7 +56,8 @@ def settle(graph: Graph, tokenizers: Tokenizers) -> tuple[Graph, dict[str, Strea
         if anchor is None or own is None or (node.template is None and (own is anchor or same_tokenizer(anchor, own))):
             continue
         try:
-            streams[node.name] = Stream(anchor, own, node.template, name=f"augments.{node.name}")
+            name, size = f"augments.{node.name}", node.facts.vocab_size
+            streams[node.name] = Stream(anchor, own, node.template, name=name, vocab_size=size)
         except ComposeError as error:
             problems |= dict.fromkeys(str(error).splitlines())
     if problems:

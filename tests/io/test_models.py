@@ -100,6 +100,17 @@ def test_a_weight_that_is_no_number_is_named(tmp_path: Path, value: float, dtype
     assert refusal(folder) == f"holds NaN or infinity in {folders.UP}."
 
 
+def test_a_weight_that_is_too_large_for_the_dtype_that_was_asked_for_is_named_with_it(llama: Path) -> None:
+    folders.edit_weights(llama / "model.safetensors", lambda weights: weights[folders.UP].fill_(3e38))
+    assert refusal(llama, dtype="float16") == f"holds NaN or infinity in {folders.UP}, held as float16."
+
+
+@pytest.mark.parametrize("dtype", ["int8", "banana", 7, []])
+def test_a_config_whose_dtype_is_none_is_refused(llama: Path, dtype: object) -> None:
+    folders.edit_json(llama / "config.json", dtype=dtype)
+    assert refusal(llama).startswith("transformers cannot load it: ")
+
+
 def test_buffers_that_are_saved_are_looked_at_and_empty_ones_are_none() -> None:
     model = tiny.model("llama")
     model.register_buffer("nothing", torch.empty(0))

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
+from transformers import PreTrainedModel
 
 from orchestra import ComposedModel, ComposeError
-from tests.tiny import VOCAB, compose, generate, model, tokens, watching, words
+from tests.tiny import VOCAB, compose, foreigner, generate, model, tokens, watching, words
 
 LONG: dict[str, Any] = {"max_new_tokens": 9}
 
@@ -111,16 +111,6 @@ def test_guessing_does_not_go_on_from_a_filled_cache(way: str) -> None:
         generate(composed, ids, past_key_values=filled, **guess)
     plain = generate(composed, ids, use_cache=False)
     assert torch.equal(generate(composed, ids, past_key_values=composed.new_cache(), **guess), plain)
-
-
-def foreigner() -> PreTrainedModel:
-    """A model with four words more."""
-    torch.manual_seed(6)
-    size: dict[str, Any] = {"hidden_size": 20, "intermediate_size": 29, "num_hidden_layers": 2}
-    ends: dict[str, Any] = {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
-    made: Any = LlamaForCausalLM(LlamaConfig(vocab_size=VOCAB + 4, **size, **ends, num_attention_heads=2))
-    assistant: PreTrainedModel = made.double().eval()
-    return assistant
 
 
 def test_an_assistant_may_have_another_tokenizer() -> None:

@@ -1,4 +1,3 @@
-import itertools
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -14,28 +13,12 @@ from orchestra.runtime.cut import LIMIT
 from orchestra.runtime.detext import Detext, Tail
 from orchestra.runtime.stream import Reading, Stream, check_foldable, differing, same_tokenizer
 from tests.trained import END, KINDS, ODD, SCRIPTS, fast, tokenizer, train
+from tests.writings import CONTINUATIONS, SITUATIONS, TEXT
 
 GPT2, LLAMA3, LLAMA2 = "byte-level, GPT-2", "byte-level, Llama 3, NFC", "BPE with bytes, Llama 2"
 WORDPIECE, CHARACTERS = "WordPiece, Bert", "characters"
 UNIGRAM, METASPACE = "unigram, no pre-tokenizer", "unigram, Metaspace"
 ANCHORS = (GPT2, LLAMA2, CHARACTERS)
-SIGNS = [" ", "  ", "\n", "\t", "'", "e", "s", "v", "t", "re", "the", "\u0301", "\u00e9", "1", "12", "_", '"', ".", "("]
-SIGNS += [
-    "\u5929",
-    "\u4eca\u5929",
-    "\u0e01",
-    "\u0e35",
-    "\U0001f469",
-    "\u200d",
-    "\U0001f4bb",
-    END,
-    "<|",
-    "endof",
-    "\u092a",
-]
-SIGNS += ["\u0440", " def", "\ufb01", "\u1112", "\u1161", "\u11ab", "\u0644", "x" * 40]
-WORDS = st.sampled_from(" ".join(SCRIPTS.values()).split(" "))
-TEXT = st.lists(st.sampled_from(SIGNS) | WORDS | st.text(max_size=3), max_size=11).map("".join)
 _streams: dict[tuple[str, str], Stream] = {}
 
 
@@ -160,26 +143,6 @@ def test_words_are_never_lost_nor_doubled_where_blanks_are_not_kept(name: str) -
     reading.read(ids_of(GPT2, SCRIPTS[name]))
     found = augment.backend_tokenizer.decode(reading.ids) + reading.held
     assert "".join(found.split()) == "".join(SCRIPTS[name].split())
-
-
-SITUATIONS = (
-    *("I'", "I'v", "I'll", "they'r", "''", "\"'", " '", "don't"),
-    *("a ", "a  ", "a\n", "a \n", "a\n\n", "a\n  ", "a\t\t", "x = 1\n\n    ", ",  "),
-    *("e", "re\u0301", "\u1112", "\u1112\u1161", "\u304b", "n\u0303o"),
-    *("\U0001f469", "\U0001f469\u200d", "\U0001f469\u200d\U0001f4bb", "\U0001f1f9\U0001f1f1", "\u2764"),
-    *("<", "see <|endof", "see <|endoftext", f"see {END}", f"{END} the"),
-    *("1", "12", "123", "1234", "0x80", "3.", "12,5"),
-    *("the win", "the winter", "the winter w", "antidis", "_", "__in", "._F", '("x', "self.entries.g"),
-    *(
-        "\u5929",
-        "\u4eca\u5929\u5929",
-        "\u6e2f\u53e3\u7ed3",
-        "\u0e17\u0e48\u0e32\u0e40\u0e23",
-        "\u0905\u0928\u093e\u091c",
-        "\u0627\u0644\u0645",
-    ),
-)
-CONTINUATIONS = ("", *SIGNS, *map("".join, itertools.product(SIGNS[:20], SIGNS[:12])))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -323,6 +286,17 @@ def test_an_augment_s_own_limits_and_padding_do_not_touch_the_stream() -> None:
     reading.read(ids_of(GPT2, SCRIPTS["english"]))
     reading.close()
     assert reading.ids == ids_of(GPT2, SCRIPTS["english"])
+
+
+def test_an_added_token_that_the_augment_has_no_embedding_for_is_read_as_its_text() -> None:
+    augment = fast(Tokenizer.from_str(tokenizer(GPT2).backend_tokenizer.to_str()))
+    size = len(augment)
+    augment.add_tokens(["<image>"], special_tokens=True)
+    for known, text in ((size + 1, [size]), (size, ids_of(GPT2, "<image>")), (None, [size])):
+        reading = Reading(Stream(tokenizer(LLAMA2), augment, vocab_size=known))
+        reading.read(ids_of(LLAMA2, "an <image> here"))
+        reading.close()
+        assert reading.ids == ids_of(GPT2, "an ") + text + ids_of(GPT2, " here")
 
 
 def without_unknown(*tokens: str) -> PreTrainedTokenizerBase:

@@ -123,6 +123,9 @@ def test_a_special_token_past_the_vocabulary_is_refused_only_if_the_tokenizer_it
     pair["kv"].add_tokens(["<image>"], special_tokens=True)
     tight = graph(theirs={"vocab_size": 38, **B})
     assert read_tokenizers(tight, pair) == pair
+    reading = Reading(settle(tight, pair)[1]["kv"])
+    reading.read(pair["anchor"]("a<image>b")["input_ids"])
+    assert max(reading.ids) < 38
     pair["kv"].pad_token = "<image>"
     with pytest.raises(ModelError, match=r"^augments\.kv: its tokenizer has the token '<image>' with the id 38, but"):
         read_tokenizers(tight, pair)
