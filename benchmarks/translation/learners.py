@@ -62,14 +62,20 @@ def lora(folder: Path, *, num_weights: int, device: str = "cpu") -> Learner:
 
 
 def bridges(
-    anchor: Path, augment: Path, recipe: dict[str, Any], *, context: str = "refresh", device: str = "cpu"
+    anchor: Path,
+    augment: Path,
+    recipe: dict[str, Any],
+    *,
+    context: str = "refresh",
+    tail: str = "held",
+    device: str = "cpu",
 ) -> Learner:
     """Fresh bridges from one frozen model into another."""
     held = {"dtype": "bfloat16", "device": device}
     document = {
         "format": "orchestra/graph@1",
         "anchor": {"model": str(anchor), **held},
-        "augments": {"augment": {"model": str(augment), **held, "bridges": recipe, "context": context}},
+        "augments": {"augment": {"model": str(augment), **held, "bridges": recipe, "context": context, "tail": tail}},
     }
     model = orchestra.load(document)
     model.anchor.set_attn_implementation("eager")
