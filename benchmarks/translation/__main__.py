@@ -10,15 +10,17 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from benchmarks.translation import data, learners, table, text, training
+from benchmarks.translation import data, learners, start, table, text, training
 from benchmarks.translation.text import Form
 from benchmarks.translation.writing import translations
+from orchestra.nn.bridge import Bridge
 from tests.real.fetch import folder
 
 PAIRS = [(11, 3), (14, 9), (17, 15), (17, 21), (17, 25), (17, 28)]
@@ -69,8 +71,10 @@ class Bench:
             "smollm2": lambda _: self._few(self.anchor),
             "gemma3": lambda _: self._few(self.augment),
             "lora": lambda name: self._trained(name, self._lora()),
-            "random augment": lambda name: self._trained(name, self._bridges(learners.shuffled(self.augment, random))),
-            "composition": lambda name: self._trained(name, self._bridges(self.augment)),
+            "random augment": lambda name: self._trained(
+                name, self._started(self._bridges(learners.shuffled(self.augment, random)))
+            ),
+            "composition": lambda name: self._trained(name, self._started(self._bridges(self.augment))),
         }
 
     def _few(self, place: Path) -> dict[str, Any]:
@@ -86,12 +90,22 @@ class Bench:
         torch.manual_seed(0)
         return learners.bridges(self.anchor, augment, RECIPE, tail="provisional", device=self.options.device)
 
+    def _started(self, learner: learners.Learner) -> learners.Learner:
+        """Bridges that begin with what both models make of English."""
+        bridges = [module for module in learner.model.modules() if isinstance(module, Bridge)]
+        some = self.parts.train[:1000]
+        english = self._batches([replace(pair, source=pair.english) for pair in some])
+        foreign = self._batches(some)[::16]
+        start.even_out(bridges, learner.prepare(foreign), foreign)
+        start.stitch(bridges, learner.prepare(english), english)
+        return learner
+
+    def _batches(self, pairs: Sequence[data.Pair]) -> list[text.Batch]:
+        batches = text.batches(_tokenizer(self.anchor), self.form, pairs, size=self.options.batch)
+        return [batch.to(self.options.device) for batch in batches]
+
     def _trained(self, name: str, learner: learners.Learner) -> dict[str, Any]:
-        tokenizer, device = _tokenizer(self.anchor), self.options.device
-        batches, tune = (
-            [batch.to(device) for batch in text.batches(tokenizer, self.form, pairs, size=self.options.batch)]
-            for pairs in (self.parts.train, self.parts.tune)
-        )
+        batches, tune = self._batches(self.parts.train), self._batches(self.parts.tune)
         settings = training.Settings(epochs=self.options.epochs, rate=RATES[name])
         place = self.work / f"{name.replace(' ', '-')}.pt"
         training.fit(learner.weights, learner.prepare(batches), batches, settings, place=place)
@@ -99,7 +113,7 @@ class Bench:
             "num_weights": learner.num_weights,
             "rate": settings.rate,
             "tune_loss": round(training.mean_loss(learner.prepare(tune), tune), 4),
-            "outputs": self._write(learner.model, tokenizer, ()),
+            "outputs": self._write(learner.model, _tokenizer(self.anchor), ()),
         }
 
     def _write(self, model: Any, tokenizer: PreTrainedTokenizerBase, shots: Sequence[data.Pair]) -> list[str]:

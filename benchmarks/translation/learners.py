@@ -85,7 +85,6 @@ def bridges(
 def _reader(model: ComposedModel) -> Callable[[Sequence[Batch]], Logits]:
     """What augments read does not change in training: they read once, and bridges read what they left."""
     runner = model._runner
-    fresh = [True]
 
     def prepare(batches: Sequence[Batch]) -> Logits:
         states = []
@@ -97,38 +96,9 @@ def _reader(model: ComposedModel) -> Callable[[Sequence[Batch]], Logits]:
             told: Tensor = runner.answer(states[number], batch.ids, batch.valid, logits_to_keep=_last(batch)).logits
             return told
 
-        if fresh:
-            fresh.clear()
-            some = list(enumerate(batches))[:: max(1, len(batches) // 8)]
-            even_out(model, lambda: [logits(number, batch) for number, batch in some])
         return logits
 
     return prepare
-
-
-@torch.no_grad()
-def even_out(model: ComposedModel, run: Callable[[], object]) -> None:
-    """Weigh the channels that fresh bridges read, so that all count alike: in many models a few outweigh the rest.
-
-    Args:
-        run: runs the model over some texts.
-    """
-    squares: dict[nn.RMSNorm, list[Tensor]] = {}
-
-    def note(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        assert isinstance(norm, nn.RMSNorm)
-        states = inputs[0].float().flatten(0, -2)
-        sizes = states.square().mean(-1, keepdim=True)
-        real = sizes.squeeze(-1) > 0
-        squares.setdefault(norm, []).append((states[real].square() / sizes[real]).mean(0))
-
-    norms = [module for module in model.stacks.modules() if isinstance(module, nn.RMSNorm)]
-    hooks = [norm.register_forward_pre_hook(note) for norm in norms]
-    run()
-    for hook in hooks:
-        hook.remove()
-    for norm, seen in squares.items():
-        norm.weight.copy_(torch.stack(seen).mean(0).clamp_min(1e-6).rsqrt())
 
 
 def _last(batch: Batch) -> Tensor:
