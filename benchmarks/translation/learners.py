@@ -109,8 +109,9 @@ def _last(batch: Batch) -> Tensor:
 
 def plain(folder: Path, device: str = "cpu") -> PreTrainedModel:
     """A model as it is, in bf16."""
-    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16)
-    return model.to(device).eval()  # type: ignore[arg-type]
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16)
+    placed: PreTrainedModel = model.to(device).eval()
+    return placed
 
 
 def shuffled(folder: Path, into: Path, *, seed: int = 0) -> Path:

@@ -19,7 +19,8 @@ from orchestra.nn.bridge import Bridge
 def even_out(bridges: Sequence[Bridge], logits: Logits, batches: Sequence[Batch]) -> None:
     """Weigh the channels that bridges read, so that all count alike: in many models a few outweigh the rest."""
     norms = [norm for bridge in bridges for norm in (bridge.norm_hidden, bridge.norm_context)]
-    squares = [torch.zeros(norm.weight.shape, device=norm.weight.device) for norm in norms]
+    weights = [weight for norm in norms for weight in norm.parameters()]
+    squares = [torch.zeros_like(weight) for weight in weights]
     with _inputs(norms) as seen:
         for number, batch in enumerate(batches):
             logits(number, batch)
@@ -27,8 +28,8 @@ def even_out(bridges: Sequence[Bridge], logits: Logits, batches: Sequence[Batch]
                 states = seen[norm].flatten(0, -2)
                 size = states.square().mean(-1)
                 square += (states[size > 0].square() / size[size > 0, None]).mean(0)
-    for norm, square in zip(norms, squares, strict=True):
-        norm.weight.copy_((square / len(batches)).clamp_min(1e-6).rsqrt())
+    for weight, square in zip(weights, squares, strict=True):
+        weight.copy_((square / len(batches)).clamp_min(1e-6).rsqrt())
 
 
 @torch.no_grad()
@@ -37,7 +38,7 @@ def stitch(
 ) -> None:
     """Have the output of each bridge tell the anchor's own state, as well as a linear map can.
 
-    The state is that of one token earlier: what the augment reads is committed a token after it was written.
+    With provisional tokens an augment has read all that the anchor has: the state is that of the same token.
 
     Args:
         batches: English in the place of the other language.
@@ -51,8 +52,7 @@ def stitch(
             logits(number, batch)
             inside = _inside(batch)
             for bridge, (squares, products) in sums.items():
-                read = seen[bridge.out][:, 1:][inside[:, 1:]]
-                state = seen[bridge.norm_hidden][:, :-1][inside[:, 1:]]
+                read, state = seen[bridge.out][inside], seen[bridge.norm_hidden][inside]
                 squares += read.T @ read
                 products += read.T @ state
     for bridge, (squares, products) in sums.items():

@@ -41,7 +41,7 @@ def fit(
         for group in optimizer.param_groups:
             group["lr"] = settings.rate * _factor(step, len(order), settings.warmup)
         value = loss(logits, order[step], batches[order[step]])
-        value.backward()  # type: ignore[no-untyped-call]
+        value.backward()
         nn.utils.clip_grad_norm_(weights, 1.0)
         optimizer.step()
         optimizer.zero_grad()

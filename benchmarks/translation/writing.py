@@ -25,12 +25,13 @@ def translations(
 ) -> list[str]:
     """What a model writes for each pair, up to the end of the line."""
     written = [""] * len(pairs)
+    writer: Any = model
     newlines = [token for text, token in tokenizer.get_vocab().items() if set(text) in ({"Ċ"}, {"\n"})]
     for numbers in alike(pairs, size):
         texts = [form.few(shots, pairs[number]) for number in numbers]
         batch: Any = tokenizer(texts, return_tensors="pt", padding=True, padding_side="left")
         ids = batch["input_ids"].to(model.device)
-        output: Any = model.generate(
+        output: Any = writer.generate(
             ids,
             attention_mask=batch["attention_mask"].to(model.device),
             max_new_tokens=MOST,
