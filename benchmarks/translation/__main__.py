@@ -23,7 +23,7 @@ from benchmarks.translation.writing import translations
 from orchestra.nn.bridge import Bridge
 from tests.real.fetch import folder
 
-PAIRS = [(8, 0), (11, 3), (11, 6), (14, 9), (17, 12), (17, 16)]
+PAIRS = [(4, 0), (5, 2), (7, 4), (9, 7), (10, 10), (11, 14)]
 RECIPE = {"pairs": [{"augment_layer": low, "anchor_layer": high} for low, high in PAIRS], "gate": "none"}
 RATES = {"lora": 1e-3, "composition": 1e-3, "random augment": 1e-3}
 
