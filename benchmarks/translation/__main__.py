@@ -23,11 +23,7 @@ from benchmarks.translation.writing import translations
 from orchestra.nn.bridge import Bridge
 from tests.real.fetch import folder
 
-<<<<<<< HEAD
 PAIRS = [(4, 0), (6, 3), (8, 6), (11, 10), (17, 21), (17, 28)]
-=======
-PAIRS = [(4, 0), (5, 2), (7, 4), (9, 7), (10, 10), (11, 14)]
->>>>>>> translate
 RECIPE = {"pairs": [{"augment_layer": low, "anchor_layer": high} for low, high in PAIRS], "gate": "none"}
 RATES = {"lora": 1e-3, "composition": 1e-3, "random augment": 1e-3}
 
