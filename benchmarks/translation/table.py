@@ -51,7 +51,7 @@ def markdown(result: Mapping[str, Any]) -> str:
     lines = [
         f"{result['language']} into English: chrF on {pairs['test']['count']} messages of programs that nothing was "
         f"trained on ({programs}), with 95% bootstrap intervals. {pairs['train']['count']:,} pairs to learn from, "
-        f"{result['epochs']} epochs.",
+        f"{_times(result['epochs'])}.",
         "",
         "| | trained parameters | chrF | the composition has more by |",
         "|---|---|---|---|",
@@ -63,3 +63,7 @@ def markdown(result: Mapping[str, Any]) -> str:
             more = Score(**row["composition_gains"]) if "composition_gains" in row else ""
             lines.append(f"| {title.format(shots=result['shots'])} | {trained} | {Score(**row['chrf'])} | {more} |")
     return "\n".join(lines) + "\n"
+
+
+def _times(epochs: int) -> str:
+    return "read once" if epochs == 1 else f"read {epochs} times"
