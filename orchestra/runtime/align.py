@@ -175,7 +175,7 @@ def _branches(held: Tensor, committed: Tensor, place: Tensor, tail: Tensor, *, n
     distance = place[:, first:, None] - place[:, None, :]
     same = committed[:, first:, None] == committed[:, None, :]
     before = (distance >= 0) & (committed[:, first:, None] >= committed[:, None, :])
-    seen = held[:, None, :] & before & (~tail[:, None, :] | (tail[:, first:, None] & same))
+    seen = held[:, None, :] & before & (~tail[:, None, :] | same)
     itself = torch.arange(new, device=held.device)
     seen[:, itself, first + itself] = True  # padding too sees something
     return Branches(seen=seen, distance=distance)

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from orchestra import ComposedModel
-from tests.prompts import LENGTHS, PROMPT, mixed, ragged
-from tests.tiny import ARCHITECTURES, LENGTH, VOCAB, compose, generate, model, tokens, watching
+from tests.prompts import LENGTHS, PROMPT, mixed
+from tests.tiny import ARCHITECTURES, LENGTH, VOCAB, compose, generate, model, ragged, tokens, watching
 
 rings = pytest.mark.parametrize("index", range(8), ids=ARCHITECTURES)
 some = pytest.mark.parametrize("index", [0, 1, 6], ids=["llama", "gemma3", "bloom"])  # plain, windows, alibi
