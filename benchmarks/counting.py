@@ -32,7 +32,7 @@ class Counts:
 
 class _Watch(TorchDispatchMode):
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # torch's
         self.counts = Counts()
 
     def __torch_dispatch__(
@@ -51,7 +51,8 @@ class _Watch(TorchDispatchMode):
 
 def count(run: Callable[[], object]) -> Counts:
     """Count what one run does."""
-    with _Watch() as watch:
+    watch = _Watch()
+    with watch:
         run()
     return watch.counts
 

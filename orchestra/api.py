@@ -116,10 +116,11 @@ def _identities(graph: Graph, given: Mapping[str, PreTrainedModel]) -> Callable[
 
     @cache
     def identity(name: str) -> Identity:
-        facts, template = nodes[name].facts, nodes[name].template
-        if name in given:
-            return identify(facts, memory_fingerprint(given[name]), name=name, template=template)
-        return identify(facts, fingerprint(Path(facts.source)), template=template)
+        node = nodes[name]
+        own = name if name in given else None
+        weights = memory_fingerprint(given[name]) if own else fingerprint(Path(node.facts.source))
+        ahead = node.reads == "stream" and node.tail == "provisional"
+        return identify(node.facts, weights, name=own, template=node.template, provisional=ahead)
 
     return identity
 

@@ -105,6 +105,7 @@ class Node:
             tokenizers themselves.
         tokenizer: the folder or GGUF file that its tokenizer comes from; None where none is known or it is in memory.
         template: the text that the anchor's special tokens become in its stream.
+        tail: whether what its stream holds back is read ahead.
     """
 
     name: str
@@ -118,6 +119,7 @@ class Node:
     reads: Literal["ids", "stream"] = "ids"
     tokenizer: str | None = None
     template: Mapping[str, str] | None = None
+    tail: Literal["held", "provisional"] = "held"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,6 +208,7 @@ def _node(name: str, augment: AugmentSpec, facts: Facts) -> Node:
         reads="stream" if _reads_a_stream(augment, facts.models["anchor"], facts.models[name]) else "ids",
         tokenizer=facts.tokenizers.get(name),
         template=augment.template,
+        tail=augment.tail,
     )
 
 

@@ -109,6 +109,10 @@ class AugmentSpec(ModelSpec):
     template: dict[str, str] | None = Field(
         default=None, description="What the anchor's special tokens become in this augment's text."
     )
+    tail: Literal["held", "provisional"] = Field(
+        default="held",
+        description="What a stream holds back, its unfinished word: 'held', or read ahead as 'provisional' tokens.",
+    )
     context: Literal["refresh", "prompt"] = Field(
         default="refresh", description="'refresh': reads every generated token. 'prompt': reads the prompt only."
     )

@@ -3,14 +3,13 @@
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from orchestra import ComposedModel
-from tests.tiny import ARCHITECTURES, LENGTH, compose, model, tokens
+from tests.tiny import ARCHITECTURES, compose, model
 
 PROMPT = {"context": "prompt"}
 LENGTHS = torch.tensor([7, 2, 5])
-"""Prompts that end at different columns of `ragged`."""
+"""Prompts that end at different columns of `tiny.ragged`."""
 
 
 def mixed(index: int, *, fresh: bool = False, **near: Any) -> ComposedModel:
@@ -18,10 +17,3 @@ def mixed(index: int, *, fresh: bool = False, **near: Any) -> ComposedModel:
     first, second, third = (ARCHITECTURES[(index + step) % 8] for step in (0, 1, 3))
     fields = {**PROMPT, **near}
     return compose(model(first), fresh=fresh, near=(model(second, seed=1), fields), far=model(third, seed=2))
-
-
-def ragged() -> tuple[Tensor, Tensor]:
-    """A left-padded batch and its mask."""
-    mask = torch.ones(3, LENGTH, dtype=torch.long)
-    mask[1, :2], mask[2, :5] = 0, 0
-    return tokens(3) * mask, mask

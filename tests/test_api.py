@@ -182,6 +182,7 @@ def test_an_augment_with_a_tokenizer_of_its_own_reads_a_stream_and_others_the_an
     }
     model = orchestra.load(graph(lettered, kv=ONE_PAIR, **{name: ONE_PAIR | more for name, more in fields.items()}))
     assert reads(model) == {"kv": "stream", "same": "ids", "mapped": "stream"}
+    assert model.stream_readers() == ("kv", "mapped")
 
 
 def test_tokenizers_from_memory_come_before_the_document_s_and_make_streams_between_models_from_memory(

@@ -257,7 +257,7 @@ def test_the_anchors_later_fields_are_refused_by_name() -> None:
 
 
 def test_every_field_of_the_document_is_served_or_refused() -> None:
-    served = {"model", "dtype", "device", "tokenizer", "bridges", "enabled", "template", "context"}
+    served = {"model", "dtype", "device", "tokenizer", "bridges", "enabled", "template", "tail", "context"}
     refused = {name for fields, _ in LATER for name in fields}
     assert served | refused == set(specs.AugmentSpec.model_fields)
 

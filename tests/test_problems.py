@@ -10,7 +10,7 @@ from orchestra.errors import SpecError
 from tests.papers import document, pair
 
 FIELDS_OF_AUGMENT = (
-    "model, revision, dtype, device, tokenizer, bridges, bridges_revision, enabled, template, context, into"
+    "model, revision, dtype, device, tokenizer, bridges, bridges_revision, enabled, template, tail, context, into"
 )
 
 

@@ -1,8 +1,9 @@
 """Tiny random models, and compositions of them. Weights are large enough that outputs differ."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -159,6 +160,35 @@ def watching() -> Iterator[Callable[[nn.Module], int]]:
 def tokens(rows: int = 2, length: int = LENGTH, *, seed: int = 0) -> Tensor:
     """Random token ids, none of them the padding token 0: ``(rows, length)``."""
     return torch.randint(1, VOCAB, (rows, length), generator=torch.Generator().manual_seed(seed))
+
+
+def ragged() -> tuple[Tensor, Tensor]:
+    """A left-padded batch and its mask."""
+    mask = torch.ones(3, LENGTH, dtype=torch.long)
+    mask[1, :2], mask[2, :5] = 0, 0
+    return tokens(3) * mask, mask
+
+
+WIDTHS = ([6] + [1] * 5, [1, 3, 7], [10, 1])
+"""Ways to read `LENGTH` tokens in parts."""
+
+
+def stepped(
+    composed: ComposedModel, ids: Tensor, mask: Tensor, widths: Sequence[int], **said: Any
+) -> tuple[Tensor, Any]:
+    """Logits of a text that is read in parts of these widths, and the cache; what is said, is said once."""
+    cache: Any = None
+    logits = []
+    for new, seen in zip(ids.split(list(widths), dim=1), accumulate(widths), strict=True):
+        step: Any = composed(new, attention_mask=mask[:, :seen], past_key_values=cache, use_cache=True, **said)
+        cache, said = step.past_key_values, {}
+        logits.append(step.logits)
+    return torch.cat(logits, dim=1), cache
+
+
+def close(one: Tensor, two: Tensor) -> None:
+    """Assert that two tensors are equal but for rounding in float64."""
+    torch.testing.assert_close(one, two, rtol=0, atol=1e-9)
 
 
 def words() -> PreTrainedTokenizerFast:

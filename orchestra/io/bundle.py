@@ -27,6 +27,7 @@ class Identity(Closed):
         tokenizer: SHA-256 of what decides the token ids; None when unknown.
         conversion: how a file that is not safetensors became tensors; the fingerprint is the file's.
         template: of an augment, the text that the anchor's special tokens become in its stream.
+        tail: of an augment, whether what its stream holds back is read ahead; None where nothing is.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Identity(Closed):
     tokenizer: str | None = None
     conversion: str | None = None
     template: dict[str, str] | None = None
+    tail: Literal["provisional"] | None = None
 
 
 class BundleSite(Closed):
@@ -83,7 +85,12 @@ class BundleConfig(Closed):
 
 
 def identify(
-    facts: ModelFacts, fingerprint: str, *, name: str | None = None, template: Mapping[str, str] | None = None
+    facts: ModelFacts,
+    fingerprint: str,
+    *,
+    name: str | None = None,
+    template: Mapping[str, str] | None = None,
+    provisional: bool = False,
 ) -> Identity:
     """What a bundle remembers of a model: no path, only a name, by default its folder's."""
     return Identity(
@@ -97,6 +104,7 @@ def identify(
         tokenizer=facts.tokenizer,
         conversion=facts.conversion,
         template=None if template is None else dict(template),
+        tail="provisional" if provisional else None,
     )
 
 
@@ -137,9 +145,12 @@ def read_config(folder: Path) -> BundleConfig:
 
 
 def config_text(config: BundleConfig) -> str:
-    """What a bundle's config is written as: a template only where there is one."""
-    sides = [side for side in ("anchor", "augment") if getattr(config, side).template is None]
-    content = config.model_dump(exclude={side: {"template"} for side in sides})
+    """What a bundle's config is written as: a template and a tail only where there is one."""
+    absent: dict[str, set[str]] = {
+        side: {field for field in ("template", "tail") if getattr(getattr(config, side), field) is None}
+        for side in ("anchor", "augment")
+    }
+    content = config.model_dump(exclude=absent)
     return json.dumps(content, indent=2) + "\n"
 
 
@@ -196,6 +207,9 @@ def misfits(config: BundleConfig, *, anchor: Identity, augment: Identity) -> Ite
                 json.dumps(side.template) if side.template is not None else "none" for side in (trained, given)
             )
             yield f"the {role}'s template is {found}, and it was trained with {was}"
+        if trained.tail != given.tail:
+            was, found = (side.tail or "held" for side in (trained, given))
+            yield f"the {role}'s tail is {found}, and it was trained with {was}"
         if trained.conversion != given.conversion:
             was, found = (side.conversion or "none, but safetensors" for side in (trained, given))
             yield f"the {role}'s conversion is {found}, and it was trained with {was}"

@@ -90,6 +90,8 @@ def _graph(config: BundleConfig) -> dict[str, Any]:
     augment: dict[str, Any] = {"model": f"path/to/{config.augment.name}", "bridges": "path/to/this/folder"}
     if config.augment.template is not None:
         augment["template"] = config.augment.template
+    if config.augment.tail is not None:
+        augment["tail"] = config.augment.tail
     return {
         "format": FORMAT,
         "anchor": {"model": f"path/to/{config.anchor.name}"},

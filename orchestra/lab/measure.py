@@ -50,15 +50,22 @@ class Score:
         return {**asdict(self), "percent": round(self.percent, 2), "interval": [round(low, 2), round(high, 2)]}
 
 
-def score(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, examples: Sequence[Example]) -> Score:
+def score(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    examples: Sequence[Example],
+    *,
+    max_new_tokens: int | None = None,
+) -> Score:
     """Ask every question, greedily, and count the final answers that are exactly right.
 
-    A model may say little more than the longest right answer: what goes on from there is wrong.
+    Args:
+        max_new_tokens: default: a little more than the longest right answer; what goes on from there is wrong.
     """
     questions, whole = zip(*map(question_and_answer, examples), strict=True)
     right = list(map(final, whole))
     longest = max(len(ids) for ids in tokenizer(list(whole), add_special_tokens=False)["input_ids"])
-    given = answers(model, tokenizer, questions, max_new_tokens=longest + 2)
+    given = answers(model, tokenizer, questions, max_new_tokens=max_new_tokens or longest + 2)
     frequent = Counter(right).most_common(1)[0][1]
     hits = sum(final(found) == wanted for found, wanted in zip(given, right, strict=True))
     return Score(right=hits, asked=len(right), guess=100 * frequent / len(right))

@@ -11,15 +11,13 @@ from transformers import PreTrainedTokenizerFast
 from orchestra.lab import digits, keys, python, recital, tetum
 from orchestra.lab.batches import Batch, Draw, encode
 from orchestra.lab.domain import Domain
-from orchestra.lab.expressions import MAX_VALUE
 from orchestra.lab.fitting import Fit
+from orchestra.lab.pieces import pieces
 from orchestra.lab.table import Table, recite
-from orchestra.lab.tokenizer import END
+from orchestra.lab.tokenizer import END, NUMBERS, SAID, build, characters
 
 Encode = Callable[[PreTrainedTokenizerFast, Sequence[Any]], Batch]
 """Makes a batch of what a lesson draws."""
-
-_NUMBERS = tuple(str(number) for number in range(MAX_VALUE + 1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +42,7 @@ class Model:
 
     Attributes:
         inner: width of the feed-forward layers, in widths of the model.
+        tokenizer: makes what it reads with.
     """
 
     name: str
@@ -52,6 +51,7 @@ class Model:
     seed: int
     stages: dict[str, Stage]
     width: int = 128
+    tokenizer: Callable[[], PreTrainedTokenizerFast] = build
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +59,7 @@ class Specialist:
     """An augment, and how its stack is trained.
 
     Attributes:
-        answers: tokens that it answers with.
+        answers: tokens that it answers with, the numbers first.
         bundle: where the stack is kept, below `bridges/`.
         atoms: says how many atoms there are and how many of them bridges may see.
     """
@@ -128,21 +128,25 @@ def kv(table: Table | None = None) -> Specialist:
     return Specialist(
         domain=domain,
         model=model,
-        answers=_NUMBERS,
-        bridges=replace(_BRIDGES, steps=800, batch=128),
+        answers=NUMBERS,
+        bridges=replace(_BRIDGES, batch=128),
         bundle="kv-small/kv",
         atoms=f"{table.size:,} keys of 2 to 6 letters; bridges may see {len(table.seen):,} of them",
     )
 
 
 def tetum_words() -> Specialist:
-    """Number words of Tetum."""
-    return _speaking(tetum.DOMAIN, layers=3, seed=2, steps=(1000, 400), batch=96, atoms=tetum.ATOMS)
+    """Number words of Tetum, read in word pieces."""
+    learning = _speaking(tetum.DOMAIN, NUMBERS, longest=5, steps=(1000, 400), batch=96)
+    model = Model(name="tetum", layers=3, inner=4, seed=2, stages=learning, tokenizer=partial(pieces, tetum.DOMAIN))
+    return _specialist(tetum.DOMAIN, model, NUMBERS, atoms=tetum.ATOMS)
 
 
 def python_atoms() -> Specialist:
-    """What Python atoms are worth."""
-    return _speaking(python.DOMAIN, layers=4, seed=3, steps=(2200, 700), batch=128, atoms=python.ATOMS)
+    """What Python atoms are worth, read in characters."""
+    learning = _speaking(python.DOMAIN, SAID, longest=5, steps=(2200, 700), batch=96)
+    model = Model(name="python", layers=4, inner=4, seed=3, stages=learning, tokenizer=characters)
+    return _specialist(python.DOMAIN, model, SAID, atoms=python.ATOMS)
 
 
 def recipes() -> dict[str, Recipe]:
@@ -162,24 +166,30 @@ def recipes() -> dict[str, Recipe]:
     return {recipe.name: recipe for recipe in (small, trio)}
 
 
-_BRIDGES = Fit(steps=1500, batch=64, rate=3e-3, muon=0.0, weight_decay=0.01, warmup=50)
+_BRIDGES = Fit(steps=800, batch=64, rate=3e-3, muon=0.0, weight_decay=0.01, warmup=50)
 
 
-def _speaking(domain: Domain, *, layers: int, seed: int, steps: tuple[int, int], batch: int, atoms: str) -> Specialist:
+def _specialist(domain: Domain, model: Model, answers: tuple[str, ...], *, atoms: str) -> Specialist:
     """A specialist that says numbers where they are known, and the end everywhere else."""
-
-    def lesson(rng: random.Random, _: int) -> recital.Recital:
-        return recital.recite(rng, domain)
-
-    stages = _stages(lesson, recital.encode, steps=steps, batch=batch)
     return Specialist(
         domain=domain,
-        model=Model(name=domain.name, layers=layers, inner=4, seed=seed, stages=stages),
-        answers=(*_NUMBERS, END),
+        model=model,
+        answers=(*answers, END),
         bridges=_BRIDGES,
         bundle=f"trio/{domain.name}",
         atoms=atoms,
     )
+
+
+def _speaking(
+    domain: Domain, answers: Sequence[str], *, longest: int, steps: tuple[int, int], batch: int
+) -> dict[str, Stage]:
+    """Lessons in atoms among other text."""
+
+    def lesson(rng: random.Random, _: int) -> recital.Recital:
+        return recital.recite(rng, domain, longest=longest)
+
+    return _stages(lesson, partial(recital.encode, answers=answers), steps=steps, batch=batch)
 
 
 def _stages(lesson: Draw, encode: Encode, *, steps: tuple[int, int], batch: int) -> dict[str, Stage]:

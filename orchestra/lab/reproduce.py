@@ -49,7 +49,7 @@ def reproduce(output: Path, recipe: Recipe) -> dict[str, Any]:
     words, runs = tokenizer.build(), output / "runs"
     _train_anchor(output, words, recipe.anchor)
     for specialist in recipe.specialists:
-        _train_augment(output, words, specialist)
+        _train_augment(output, specialist)
         _train_stack(output, words, recipe, specialist)
     graph = output / "graphs" / f"{recipe.name}.json"
     graph.write_text(json.dumps(document(recipe), indent=2) + "\n", encoding="utf-8")
@@ -83,7 +83,9 @@ def _train_anchor(output: Path, words: PreTrainedTokenizerFast, anchor: Model) -
     _once(output, anchor.name, words, train)
 
 
-def _train_augment(output: Path, words: PreTrainedTokenizerFast, specialist: Specialist) -> None:
+def _train_augment(output: Path, specialist: Specialist) -> None:
+    words = specialist.model.tokenizer()
+
     def train(clock: Path) -> LlamaForCausalLM:
         model = _fresh(words, specialist.model)
         for name, stage in specialist.model.stages.items():

@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from orchestra.lab.domain import Domain
 from orchestra.lab.exercises import Exercise, encode_with_twins, example, question
 from orchestra.lab.expressions import MAX_VALUE, Example
 from orchestra.lab.fitting import fit
 from orchestra.lab.measure import score
 from orchestra.lab.probe import explained, linear_probe
 from orchestra.lab.recipe import Recipe, Specialist
+from orchestra.lab.tokenizer import NUMBERS
 from orchestra.runtime.model import ComposedModel
 
 SEED = 20_240_104  # questions are drawn from other seeds than examples
@@ -94,16 +95,17 @@ def _augment(
     domain, augment = specialist.domain, model.augment(specialist.name)
     rng = random.Random(f"{seed}/{specialist.name} alone")
     atoms = [domain.draw(rng, None) for _ in range(count)]
-    alone = score(
-        augment, words, [((domain.until_known(atom), False), (str(domain.value(atom)), True)) for atom in atoms]
-    )
-    return {"alone": alone.record(), **_probes(model.anchor, augment, words, domain, seed)}
+    asked = [((domain.until_known(atom), False), (specialist.answers[domain.value(atom)], True)) for atom in atoms]
+    alone = score(augment, specialist.model.tokenizer(), asked, max_new_tokens=1)
+    numbers = words.convert_tokens_to_ids(list(NUMBERS))
+    with torch.no_grad():
+        goals = model.anchor.get_input_embeddings()(torch.tensor(numbers))
+    return {"alone": alone.record(), **_probes(augment, specialist, goals, seed)}
 
 
-def _probes(
-    anchor: PreTrainedModel, augment: PreTrainedModel, words: PreTrainedTokenizerFast, domain: Domain, seed: int
-) -> dict[str, list[float]]:
+def _probes(augment: PreTrainedModel, specialist: Specialist, goals: Tensor, seed: int) -> dict[str, list[float]]:
     """By augment layer: what a linear probe reads, and what a linear map explains of the anchor's number embeddings."""
+    domain, words = specialist.domain, specialist.model.tokenizer()
     rng = random.Random(f"{seed}/{domain.name} probed")
 
     def texts(count: int, *, seen: bool) -> tuple[list[str], list[int]]:
@@ -112,9 +114,6 @@ def _probes(
 
     fitted, asked = texts(_PROBED[0], seen=True), texts(_PROBED[1], seen=False)
     probed = linear_probe(augment, words, fit=fitted, test=asked, num_classes=MAX_VALUE + 1)
-    numbers = [words.get_vocab()[str(number)] for number in range(MAX_VALUE + 1)]
-    with torch.no_grad():
-        goals = anchor.get_input_embeddings()(torch.tensor(numbers))
     return {
         "probe_percent": [round(share, 1) for share in probed],
         "explained": [round(share, 3) for share in explained(augment, words, fit=fitted, test=asked, goals=goals)],

@@ -1,6 +1,8 @@
-"""The demo's tokenizer: bytes, and every run of up to three digits as one token.
+"""The demo's tokenizers.
 
-Grouping digits by threes is Llama 3's choice; it lets a number of the demo stand at one place, and be answered in one.
+That of the anchor reads bytes, and every run of up to three digits as one token. Grouping digits by threes is Llama 3's
+choice; it lets a number of the demo stand at one place, and be answered in one. An augment may read characters instead,
+or word pieces (`lab.pieces`); for a number it then has one token of its own to answer with.
 """
 
 import string
@@ -8,12 +10,16 @@ import string
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-PAD, BEGIN, END = "<|pad|>", "<|begin|>", "<|end|>"
+from orchestra.lab.expressions import MAX_VALUE
+
+PAD, BEGIN, END, UNKNOWN = "<|pad|>", "<|begin|>", "<|end|>", "<|unknown|>"
 PAD_ID, BEGIN_ID, END_ID = 0, 1, 2
+NUMBERS = tuple(str(number) for number in range(MAX_VALUE + 1))
+SAID = tuple(f"<|{number}|>" for number in NUMBERS)  # what answers a number where digits are read one by one
 
 
 def build() -> PreTrainedTokenizerFast:
-    """Make the tokenizer: byte-level BPE whose only merges build the numbers 00 to 99 and 000 to 999."""
+    """Make the anchor's: byte-level BPE whose only merges build the numbers 00 to 99 and 000 to 999."""
     specials = [PAD, BEGIN, END]
     digits = string.digits
     merges = [(a, b) for a in digits for b in digits]
@@ -27,7 +33,21 @@ def build() -> PreTrainedTokenizerFast:
         ]
     )
     tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens(specials)
+    return finished(tokenizer)
+
+
+def characters() -> PreTrainedTokenizerFast:
+    """Make one that reads printable ASCII character by character; its answers are tokens that no text holds."""
+    tokens = [PAD, BEGIN, END, UNKNOWN, *SAID, *map(chr, range(32, 127))]
+    vocabulary = {token: i for i, token in enumerate(tokens)}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token=UNKNOWN))
+    tokenizer.decoder = decoders.Fuse()
+    return finished(tokenizer)
+
+
+def finished(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
+    """Give a tokenizer its special tokens; any text then begins with one."""
+    tokenizer.add_special_tokens([PAD, BEGIN, END])
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{BEGIN} $A", pair=f"{BEGIN} $A $B", special_tokens=[(BEGIN, BEGIN_ID)]
     )

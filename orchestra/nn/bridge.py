@@ -13,6 +13,8 @@ from orchestra.nn.mask import Places, Sight
 
 LOCAL_BIAS = 3.0
 """Starting value of the query and key biases: under rotary positions it makes a fresh bridge look at its own place."""
+LOCAL_SCALE = 0.1
+"""How small the query and key weights start then: at full size, what stands at a place can outweigh where it is."""
 
 
 class KeysValues(NamedTuple):
@@ -62,7 +64,7 @@ class Bridge(nn.Module):
         generator = torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(site.encode()).digest()[:7]))
         for linear in (self.proj, self.query, self.key, self.value, self.out):
             weight = torch.randn(linear.weight.shape, generator=generator) * linear.in_features**-0.5
-            linear.weight.copy_(weight)
+            linear.weight.copy_(weight if linear.bias is None else weight * LOCAL_SCALE)
             if linear.bias is not None:
                 linear.bias.fill_(LOCAL_BIAS)
         for norm in (self.norm_hidden, self.norm_context):

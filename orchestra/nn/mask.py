@@ -3,6 +3,7 @@
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from transformers.utils.import_utils import is_tracing
 
 
 def positions(valid: Bool[Tensor, "batch seq"]) -> Int[Tensor, "batch seq"]:
@@ -30,6 +31,11 @@ def visible(
     return causal & key_valid[:, None, :] & query_valid[:, :, None]
 
 
+def known_true(mask: Bool[Tensor, "..."]) -> bool:
+    """Whether all of it is True, as far as anybody can tell: a tensor without values tells nothing."""
+    return not mask.is_meta and not is_tracing(mask) and bool(mask.all())
+
+
 class Sight:
     """What all bridges of one forward make of a mask, worked out once.
 
@@ -46,10 +52,10 @@ class Sight:
         self.nowhere: Tensor | None = None
         self._blocked: Tensor | None = None
         self._added: dict[torch.dtype, Tensor] = {}
-        if mask is not None and not mask.all():
-            nowhere = ~mask.any(-1, keepdim=True)
-            self.nowhere = nowhere if nowhere.any() else None
-            self._blocked = ~(mask | nowhere)[:, None]
+        if mask is not None and not known_true(mask):
+            somewhere = mask.any(-1, keepdim=True)
+            self.nowhere = None if known_true(somewhere) else ~somewhere
+            self._blocked = ~(mask | ~somewhere)[:, None]
 
     def added(self, dtype: torch.dtype) -> Float[Tensor, "batch 1 anchor_seq augment_seq"] | None:
         """What attention adds to scores: 0, or minus infinity where a query may not look; None where it adds nothing.

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from orchestra.errors import ComposeError
-from orchestra.nn.mask import Places, Sight, positions, visible
+from orchestra.nn.mask import Places, Sight, known_true, positions, visible
 from orchestra.runtime.columns import Columns
 
 
@@ -26,6 +26,7 @@ class Alignment:
         committed: index of the anchor token at which each new augment token was committed.
         query_position: index of each new anchor token, padding not counted.
         mask: where each new anchor token may look, over all augment tokens so far.
+        branches: what each new augment token may see; None where that is whatever is valid before it.
     """
 
     ids: Int[Tensor, "batch augment_new"]
@@ -34,6 +35,7 @@ class Alignment:
     committed: Int[Tensor, "batch augment_new"]
     query_position: Int[Tensor, "batch anchor_new"]
     mask: Bool[Tensor, "batch anchor_new augment_seq"]
+    branches: "Branches | None" = None
 
     @cached_property
     def sight(self) -> Sight:
@@ -55,8 +57,8 @@ class Alignment:
 
     @cached_property
     def padded(self) -> bool:
-        """Whether some column, now or before, holds no token."""
-        return not self.valid.all()
+        """Whether some column, now or before, holds no token, or may hold none."""
+        return not known_true(self.valid.bool())
 
     @cached_property
     def padding(self) -> Bool[Tensor, "batch augment_new 1"] | None:
@@ -64,6 +66,19 @@ class Alignment:
         if not self.padded:
             return None
         return ~self.valid[:, self.valid.shape[1] - self.ids.shape[1] :, None].bool()
+
+
+@dataclass(frozen=True, slots=True)
+class Branches:
+    """What augment tokens see of each other where some are provisional.
+
+    Attributes:
+        seen: which token sees which.
+        distance: how many places each is after the other.
+    """
+
+    seen: Bool[Tensor, "batch augment_new augment_seq"]
+    distance: Int[Tensor, "batch augment_new augment_seq"]
 
 
 def align(ids: Int[Tensor, "batch anchor_new"], valid: Int[Tensor, "batch anchor_seq"]) -> Alignment:
@@ -161,18 +176,41 @@ def align_stream(
     cut = [None] * ids.shape[0] if prompt_length is None else prompt_length.tolist()
     until = cut if prompt_only else [None] * ids.shape[0]
     now, block = before.read(ids, valid[:, past:].bool(), cut=cut, until=until)
-    held, committed = now.valid.to(ids.device), now.committed.to(ids.device)
+    held = torch.cat([before.valid, block.valid], dim=1).to(ids.device)
+    committed = now.committed.to(ids.device)
     query = positions(valid.bool())[:, past:]
     mask = visible(query_position=query, query_valid=valid[:, past:].bool(), key_position=committed, key_valid=held)
+    branches = None
+    if (block.tail & block.valid).any():
+        tail = torch.cat([torch.zeros_like(before.valid), block.tail], dim=1).to(ids.device)
+        mask = mask & (~tail[:, None, :] | (committed[:, None, :] == query[:, :, None]))
+        place = torch.cat([positions(before.valid), block.position], dim=1).to(ids.device)
+        branches = _branches(held, committed, place, tail, new=block.ids.shape[1])
     alignment = Alignment(
-        ids=block.to(ids.device),
+        ids=block.ids.to(ids.device),
         valid=held.long(),
-        position=positions(held)[:, before.width :],
+        position=block.position.to(ids.device),
         committed=committed[:, before.width :],
         query_position=query,
         mask=mask,
+        branches=branches,
     )
     return alignment, now
+
+
+def _branches(held: Tensor, committed: Tensor, place: Tensor, tail: Tensor, *, new: int) -> Branches:
+    """A tree: what is committed is its stem, and what was held at each token of the anchor a branch of it.
+
+    A branch leaves the stem after what was committed at its token; nothing sees into the branch of another token.
+    """
+    first = place.shape[1] - new
+    distance = place[:, first:, None] - place[:, None, :]
+    same = committed[:, first:, None] == committed[:, None, :]
+    before = (distance >= 0) & (committed[:, first:, None] >= committed[:, None, :])
+    seen = held[:, None, :] & before & (~tail[:, None, :] | same)
+    itself = torch.arange(new, device=held.device)
+    seen[:, itself, first + itself] = True  # padding too sees something
+    return Branches(seen=seen, distance=distance)
 
 
 def full_mask(

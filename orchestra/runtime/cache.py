@@ -75,12 +75,13 @@ class ComposedCache(DynamicCache):
         Raises:
             ComposeError: of the tokens that it holds, others were read as the prompt, or it holds other texts.
         """
-        if self.prompt_length is None and self.columns and (length <= held).any():
+        begun = self.get_seq_length() > 0
+        if begun and self.prompt_length is None and self.columns and (length <= held).any():
             raise ComposeError(
                 f"prompt_length is {length.tolist()}, and this cache holds more, read when that was unknown: say it "
                 "from the first forward on, or start with a fresh cache."
             )
-        if self.prompt_length is not None and self.get_seq_length() > 0:
+        if begun and self.prompt_length is not None:
             self._admit_rows(length.shape[0])
             if not length.clamp_max(held).equal(self.prompt_length.clamp_max(held)):
                 raise ComposeError(

@@ -48,13 +48,10 @@ class ComposedGenerationMixin(GenerationMixin):
         """
         cache = model_kwargs.get("past_key_values")
         begun = isinstance(cache, ComposedCache) and cache.get_seq_length() > 0
-        given = whole(input_ids, model_kwargs.get("attention_mask"))
         if model_kwargs.get("prompt_length") is not None:
             model_kwargs["prompt_length"] = stated(model_kwargs["prompt_length"], input_ids)
-        elif begun and self.stream_readers():
-            model_kwargs["cut"] = given
-        elif not begun and (self.prompt_readers() or self.stream_readers()):
-            model_kwargs["prompt_length"] = given
+        elif self.stream_readers() or (self.prompt_readers() and not begun):
+            model_kwargs["cut" if begun else "prompt_length"] = whole(input_ids, model_kwargs.get("attention_mask"))
         return super()._expand_inputs_for_generation(  # type: ignore[misc]  # its `self` is a union of theirs
             expand_size, is_encoder_decoder, input_ids, **model_kwargs
         )

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -13,7 +12,6 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from orchestra.errors import ComposeError
 from orchestra.io.bundle import Identity
-from orchestra.io.stacks import write_bundle
 from orchestra.nn.stack import Stack
 from orchestra.plan import Plan
 from orchestra.runtime import prompt
@@ -23,13 +21,14 @@ from orchestra.runtime.config import ComposedConfig, shortest
 from orchestra.runtime.contributions import Contributions, contributions
 from orchestra.runtime.generation import ComposedGenerationMixin
 from orchestra.runtime.refused import Refused
-from orchestra.runtime.runner import NOTHING, Runner
+from orchestra.runtime.runner import NOTHING, Reads, Runner
+from orchestra.runtime.saving import Saved
 from orchestra.runtime.schedule import Trace
 from orchestra.runtime.stream import Stream
 from orchestra.runtime.toggles import Switched, Toggles
 
 
-class ComposedModel(Refused, Switched, PreTrainedModel, ComposedGenerationMixin):  # type: ignore[misc]  # it returns nothing
+class ComposedModel(Refused, Switched, Saved, PreTrainedModel, ComposedGenerationMixin):  # type: ignore[misc]  # it returns nothing
     """One model made of a frozen anchor, frozen augments, and trained bridges.
 
     Use it as any causal language model of transformers: `generate`, `pipeline`, `Trainer`. The anchor and the augments
@@ -196,9 +195,7 @@ class ComposedModel(Refused, Switched, PreTrainedModel, ComposedGenerationMixin)
         if active or prompt_length is not None:
             valid = full_mask(input_ids, mask, past)
             check_positions(position_ids, valid)
-            length = self._prompt_length(prompt_length, active, labels=labels, valid=valid, new=input_ids, cache=cache)
-            cut = None if cache is None else cache.cut
-            reads = self._runner.align(input_ids, valid, active=active, cache=cache, prompt_length=length, cut=cut)
+            reads = self._reads(input_ids, valid, active, cache, labels=labels, prompt_length=prompt_length)
         with nullcontext() if cache is None else cache.filling():
             state = self._runner.read(reads, cache=cache, recompute=recompute)
             output = self._runner.answer(
@@ -219,25 +216,28 @@ class ComposedModel(Refused, Switched, PreTrainedModel, ComposedGenerationMixin)
         )
         return result if return_dict is not False else result.to_tuple()
 
-    def _prompt_length(
+    def _reads(
         self,
-        given: object,
+        ids: Tensor,
+        valid: Tensor,
         active: frozenset[str],
+        cache: ComposedCache | None,
         *,
         labels: Tensor | None,
-        valid: Tensor,
-        new: Tensor,
-        cache: ComposedCache | None,
-    ) -> Tensor | None:
-        return prompt.settle(
-            given,
+        prompt_length: object,
+    ) -> Reads:
+        """What each augment that is on reads in this forward; of it only the prompt's length is remembered yet."""
+        length = prompt.settle(
+            prompt_length,
             labels=labels,
             valid=valid,
-            past=valid.shape[1] - new.shape[1],
+            past=valid.shape[1] - ids.shape[1],
             cache=cache,
             readers=prompt.readers(self.plan, active),
             streamed=bool(active & self._streams.keys()),
         )
+        cut = None if cache is None else cache.cut
+        return self._runner.align(ids, valid, active=active, cache=cache, prompt_length=length, cut=cut)
 
     def _loss(self, logits: Tensor, labels: Tensor, num_items_in_batch: Tensor | int | None) -> Tensor:
         loss: Tensor = self.loss_function(
@@ -300,7 +300,7 @@ class ComposedModel(Refused, Switched, PreTrainedModel, ComposedGenerationMixin)
         """Whether activations are recomputed."""
         return self._recompute
 
-    # -- seeing and saving ---------------------------------------------------------------------------------------
+    # -- seeing --------------------------------------------------------------------------------------------------
 
     def contributions(self, text: str, *, prompt_length: int | None = None) -> Contributions:
         """What each bridge adds at each token of a text.
@@ -316,54 +316,10 @@ class ComposedModel(Refused, Switched, PreTrainedModel, ComposedGenerationMixin)
         """
         return contributions(self, text, prompt_length=prompt_length)
 
-    def save_bridges(
-        self,
-        folder: str | Path,
-        *,
-        recipe: Mapping[str, Any] | None = None,
-        scores: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Write each augment's stack as a bundle into `folder/<augment>`; an earlier bundle there is replaced.
-
-        Args:
-            recipe: how the bridges were trained, for the cards.
-            scores: what the composition reaches, for the cards.
-
-        Raises:
-            BundleError: a weight is NaN or infinite, or a folder there is not a bundle.
-        """
-        for name in self._toggles.names:
-            self.save_stack(name, Path(folder) / name, recipe=recipe, scores=scores)
-
-    def save_stack(
-        self,
-        name: str,
-        folder: Path,
-        *,
-        recipe: Mapping[str, Any] | None = None,
-        scores: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Write the stack of one augment as a bundle; see `save_bridges`."""
-        write_bundle(
-            folder,
-            {key: weight.detach().cpu() for key, weight in self.stack(name).state_dict().items()},
-            sites=tuple(site for site in self.plan.graph.sites if site.augment == name),
-            anchor=self._identify("anchor"),
-            augment=self._identify(name),
-            recipe=recipe,
-            scores=scores,
-        )
-
     def traced(self, input_ids: Tensor, prompt_length: Tensor | None = None) -> list[Trace]:
         """Run ids of shape ``(batch, seq)`` through the composition once, and return what each bridge did."""
         length = prompt.whole(input_ids, None) if prompt_length is None else prompt.stated(prompt_length, input_ids)
         return self._runner.traced(input_ids, active=self._toggles.active, prompt_length=length)
-
-    def save_pretrained(  # type: ignore[override]  # the other arguments are about weights that we do not save
-        self, save_directory: str | Path, **_: Any
-    ) -> None:
-        """Save what is ours to save: the bridges. Anchor and augments stay where they came from."""
-        self.save_bridges(save_directory)
 
     def __repr__(self) -> str:
         return f"ComposedModel(anchor={type(self.anchor).__name__}, active={list(self.active)})\n{self.plan}"

@@ -16,6 +16,7 @@ from orchestra.nn.mask import positions
 from orchestra.nn.stack import Stack
 from orchestra.plan import Plan
 from orchestra.runtime.align import Alignment, align, align_prompt, align_stream
+from orchestra.runtime.branching import branching_mask, check_branching
 from orchestra.runtime.cache import ComposedCache
 from orchestra.runtime.columns import Columns
 from orchestra.runtime.limits import check_lengths, num_positions
@@ -34,6 +35,12 @@ class Part:
     model: PreTrainedModel
     accepts: frozenset[str]
     num_positions: int | None
+
+    def mask(self, alignment: Alignment) -> Tensor | dict[str, Tensor]:
+        """The attention mask of an augment."""
+        if alignment.branches is None:
+            return alignment.valid.to(self.model.device)
+        return branching_mask(self.model, alignment.branches)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +123,7 @@ class Runner:
             else:
                 alignments[name] = shared = shared or align(ids, valid)
         limits = {name: self._augments[name].num_positions for name in names}
-        streamed = {name: each.longest for name, each in columns.items()}
+        streamed = {name: each.reach for name, each in columns.items()}
         check_lengths(valid, limits, prompt_length, self._prompt_only, streamed)
         return Reads(alignments={n: a for n, a in alignments.items() if a.valid.shape[1] > 0}, columns=columns)
 
@@ -136,8 +143,8 @@ class Runner:
                     "past_key_values": cache.augments[name] if cache is not None else None,
                     "use_cache": cache is not None,
                 }
-                if alignment.padded:  # else a model makes less of counting by itself
-                    arguments["attention_mask"] = alignment.valid.to(device)
+                if alignment.padded or alignment.branches is not None:  # else a model makes less of counting by itself
+                    arguments["attention_mask"] = part.mask(alignment)
                     if "position_ids" in part.accepts:
                         arguments["position_ids"] = alignment.position.to(device)
                 part.model(**arguments)
@@ -210,6 +217,8 @@ def _augment_view(plan: Plan, name: str, augment: PreTrainedModel, *, keep: int)
     body = augment.base_model
     assert isinstance(body, PreTrainedModel)
     node = next(node for node in plan.graph.augments if node.name == name)
+    if node.reads == "stream" and node.tail == "provisional":
+        check_branching(name, body)
     model, layers = view(body, num_layers=node.facts.num_layers, keep=keep)
     for index in {site.augment_layer for site in plan.graph.sites if site.augment == name}:
         tap(layers[index], name, index)

@@ -46,6 +46,7 @@ class Stream:
         name: the augment's, for errors.
         vocab_size: how many tokens the augment's model has embeddings for; an added token past them is read as the
             text that it is.
+        provisional: whether what is held at a token of the anchor is shown to that token, and to no other.
 
     Raises:
         ComposeError: one of the tokenizers cannot be used so; every reason is named.
@@ -59,9 +60,11 @@ class Stream:
         *,
         name: str = "augment",
         vocab_size: int | None = None,
+        provisional: bool = False,
     ) -> None:
         check_foldable(anchor, augment, name=name)
         self._name = name
+        self.provisional = provisional
         self._text = Detext(anchor, template, field=f"{name}.template")
         self._cutter = Cutter(augment, vocab_size)
         self._opening = opening(augment)
@@ -113,6 +116,7 @@ class Reading:
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
+        self.provisional = stream.provisional
         self._states: list[State] = []
         self.ids: list[int] = []
         self.counts: list[int] = []
@@ -149,6 +153,10 @@ class Reading:
             self._states[-1], ids = self._stream.close(self._states[-1])
             self.ids += ids
             self.counts[-1] = len(self.ids)
+
+    def tail(self, index: int) -> tuple[int, ...]:
+        """What would be committed at a token of the anchor if the text ended there, and is not."""
+        return self._stream.close(self._states[index])[1]
 
     def crop(self, length: int) -> None:
         """Forget all but the first tokens of the anchor, and what the others committed."""

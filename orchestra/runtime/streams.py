@@ -57,7 +57,8 @@ def settle(graph: Graph, tokenizers: Tokenizers) -> tuple[Graph, dict[str, Strea
             continue
         try:
             name, size = f"augments.{node.name}", node.facts.vocab_size
-            streams[node.name] = Stream(anchor, own, node.template, name=name, vocab_size=size)
+            ahead = node.tail == "provisional"
+            streams[node.name] = Stream(anchor, own, node.template, name=name, vocab_size=size, provisional=ahead)
         except ComposeError as error:
             problems |= dict.fromkeys(str(error).splitlines())
     if problems:

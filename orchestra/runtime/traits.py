@@ -85,7 +85,9 @@ def why_unfoldable(tokenizer: PreTrainedTokenizerBase) -> Iterator[str]:
 def opening(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
     """The tokens that a tokenizer itself puts in front of any text."""
     encoding = tokenizer.backend_tokenizer.encode("a")
-    return tuple(encoding.ids[: encoding.special_tokens_mask.index(0)])
+    front = range(encoding.special_tokens_mask.index(0))
+    # A call with padding leaves it switched on, and what fills up is no part of a text.
+    return tuple(encoding.ids[place] for place in front if encoding.attention_mask[place])
 
 
 def first_and_inner(content: Mapping[str, Any]) -> tuple[Tokenizer, Tokenizer]:

@@ -183,6 +183,19 @@ def test_a_template_is_written_only_where_there_is_one(tmp_path: Path) -> None:
     assert read_config(tmp_path) == mapped
 
 
+def test_a_bundle_trained_with_provisional_tokens_is_for_them_alone(tmp_path: Path) -> None:
+    ahead = AUGMENT.model_copy(update={"tail": "provisional"})
+    config = CONFIG.model_copy(update={"augment": ahead})
+    assert "tail" not in config_text(CONFIG)
+    (tmp_path / "bridge_config.json").write_text(config_text(config))
+    assert read_config(tmp_path) == config
+    assert list(misfits(config, anchor=ANCHOR, augment=ahead)) == []
+    told = "the augment's tail is held, and it was trained with provisional"
+    assert list(misfits(config, anchor=ANCHOR, augment=AUGMENT)) == [told]
+    told = "the augment's tail is provisional, and it was trained with held"
+    assert list(misfits(CONFIG, anchor=ANCHOR, augment=ahead)) == [told]
+
+
 @pytest.mark.parametrize("role", ["anchor", "augment"])
 @pytest.mark.parametrize(
     ("field", "value", "line"),

@@ -53,11 +53,13 @@ def snippet(told: str) -> object:
 def test_a_card_says_which_tokenizers_a_stream_leads_between_and_by_which_template() -> None:
     plain = config().model_copy(update={"anchor": config().anchor.model_copy(update={"tokenizer": "a" * 64})})
     assert "okenizer" not in card(plain, 5)
-    own = plain.augment.model_copy(update={"tokenizer": "b" * 64, "template": {"<s>": "\n"}})
+    fields = {"tokenizer": "b" * 64, "template": {"<s>": "\n"}, "tail": "provisional"}
+    own = plain.augment.model_copy(update=fields)
     told = card(plain.model_copy(update={"augment": own}), 5)
     assert "| tokenizer (SHA-256) | `aaaaaaaaaaaaaaaa` | `bbbbbbbbbbbbbbbb` |" in told
     assert "| template | none | {" in told
     assert spec.parse(snippet(told)).augments["kv"].template == {"<s>": "\n"}
+    assert spec.parse(snippet(told)).augments["kv"].tail == "provisional"
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,8 @@ def test_a_model_may_say_little_more_than_the_longest_right_answer(words: PreTra
     echo = Echo()
     score(echo, words, [(("1=", False), ("1", True)), (("1:", False), ("1+2=3", True))])  # type: ignore[arg-type]
     assert echo.allowed == 5 + 2
+    score(echo, words, [(("1=", False), ("1", True))], max_new_tokens=1)  # type: ignore[arg-type]
+    assert echo.allowed == 1
 
 
 def test_with_working_only_the_value_at_the_end_counts() -> None:

@@ -199,6 +199,16 @@ def test_a_fresh_bridge_with_positions_looks_at_its_own_place_first() -> None:
     assert bridge.query.bias.unique().tolist() == [LOCAL_BIAS]
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_a_fresh_bridge_looks_at_its_own_place_whatever_stands_there(seed: int) -> None:
+    bridge = Bridge(replace(SITE, d_anchor=61 * 2, d_augment=59, num_heads=1), seed=seed)
+    noise = torch.Generator().manual_seed(seed)
+    places, hidden = Places(torch.arange(23)[None]), torch.randn(1, 23, 61 * 2, generator=noise)
+    keys = bridge.read(torch.randn(1, 23, 59, generator=noise), places).keys
+    queries = bridge._rotate(bridge._heads(bridge.query(bridge.norm_hidden(hidden))), places)
+    assert (queries @ keys.transpose(-1, -2))[0, 0].argmax(-1).tolist() == list(range(23))
+
+
 def test_inputs_of_other_dtypes_are_read_in_the_bridge_s_own() -> None:
     bridge, given = loud(SITE, torch.float32), Inputs(torch.bfloat16)
     assert given.run(bridge).dtype == torch.float32

@@ -1,9 +1,10 @@
 """Real models, where `make real` has put them; each is loaded once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.real import fetch
 
@@ -19,3 +20,10 @@ def real() -> Callable[[str], Path]:
         return place
 
     return folder
+
+
+@pytest.fixture(autouse=True)
+def no_gradients() -> Iterator[None]:
+    """Real models are large enough to mind what is kept for a backward pass."""
+    with torch.no_grad():
+        yield

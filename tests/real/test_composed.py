@@ -1,8 +1,7 @@
 """SmolLM2 as an anchor with itself as an augment: the only pair of these models that shares a tokenizer."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -12,6 +11,7 @@ from transformers import PreTrainedModel
 import orchestra
 from orchestra import ComposedModel
 from tests import tiny
+from tests.real.texts import left_padded
 
 pytestmark = pytest.mark.real
 
@@ -36,17 +36,9 @@ def loud(real: Callable[[str], Path]) -> ComposedModel:
     return tiny.loud(compose(real("smollm2"), "float32"))
 
 
-@pytest.fixture(autouse=True)
-def no_gradients() -> Iterator[None]:
-    with torch.no_grad():
-        yield
-
-
 def ragged(composed: ComposedModel) -> dict[str, Tensor]:
     """All prompts as one left-padded batch."""
-    tokenizer: Any = composed.tokenizer
-    batch: dict[str, Tensor] = dict(tokenizer(list(PROMPTS), return_tensors="pt", padding=True, padding_side="left"))
-    return {name: batch[name] for name in ("input_ids", "attention_mask")}
+    return left_padded(composed, PROMPTS)
 
 
 def furthest(model: PreTrainedModel, batch: dict[str, Tensor]) -> float:

@@ -1,6 +1,6 @@
 """SmolLM2 as an anchor with real augments that each have a tokenizer of their own, one by one and all three."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from torch import Tensor
 import orchestra
 from orchestra import ComposedModel
 from tests import tiny
+from tests.real.texts import left_padded
 
 pytestmark = pytest.mark.real
 
@@ -34,17 +35,9 @@ def composed(request: pytest.FixtureRequest, real: Callable[[str], Path]) -> Com
     return orchestra.load({"format": "orchestra/graph@1", "anchor": anchor, "augments": augments})
 
 
-@pytest.fixture(autouse=True)
-def no_gradients() -> Iterator[None]:
-    with torch.no_grad():
-        yield
-
-
 def ragged(composed: ComposedModel) -> dict[str, Tensor]:
-    """All prompts as one left-padded batch, and how long they are."""
-    tokenizer: Any = composed.tokenizer
-    batch: dict[str, Tensor] = dict(tokenizer(list(PROMPTS), return_tensors="pt", padding=True, padding_side="left"))
-    return {name: batch[name] for name in ("input_ids", "attention_mask")}
+    """All prompts as one left-padded batch."""
+    return left_padded(composed, PROMPTS)
 
 
 def test_fresh_bridges_leave_every_logit_untouched_and_memory_is_the_sum_of_the_parts(

@@ -8,16 +8,16 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from tests.tiny import ARCHITECTURES, LENGTH, compose, generate, model, ring, tokens
+from tests import tiny
+from tests.tiny import ARCHITECTURES, LENGTH, WIDTHS, close, compose, generate, model, ring, stepped, tokens
 
 rings = pytest.mark.parametrize("index", range(8), ids=ARCHITECTURES)
 
 
 def ragged() -> dict[str, Tensor]:
     """A left-padded batch."""
-    ids, mask = tokens(3), torch.ones(3, LENGTH, dtype=torch.long)
-    mask[1, :2], mask[2, :5] = 0, 0
-    return {"ids": ids * mask, "attention_mask": mask}
+    ids, mask = tiny.ragged()
+    return {"ids": ids, "attention_mask": mask}
 
 
 @rings
@@ -26,14 +26,9 @@ def test_logits_token_by_token_equal_those_of_one_forward(index: int) -> None:
     mask = ragged()["attention_mask"]
     with torch.no_grad():
         whole = composed(ids, attention_mask=mask).logits
-        for widths in ([6] + [1] * 5, [1, 3, 7], [10, 1]):
-            cache, logits = None, []
-            for new, seen in zip(ids.split(widths, dim=1), torch.tensor(widths).cumsum(0).tolist(), strict=True):
-                step = composed(new, attention_mask=mask[:, :seen], past_key_values=cache, use_cache=True)
-                cache = step.past_key_values
-                logits.append(step.logits)
-            stepped = torch.cat(logits, dim=1)
-            torch.testing.assert_close(stepped[mask.bool()], whole[mask.bool()], rtol=0, atol=1e-9)
+        for widths in WIDTHS:
+            parts, _ = stepped(composed, ids, mask, widths)
+            close(parts[mask.bool()], whole[mask.bool()])
 
 
 @rings

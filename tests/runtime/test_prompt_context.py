@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from orchestra import ComposedModel
-from tests.prompts import LENGTHS, PROMPT, mixed, ragged
-from tests.tiny import ARCHITECTURES, LENGTH, VOCAB, compose, generate, model, tokens, watching
+from orchestra.nn.mask import Sight
+from tests.prompts import LENGTHS, PROMPT, mixed
+from tests.tiny import ARCHITECTURES, LENGTH, VOCAB, compose, generate, model, ragged, tokens, watching
 
 rings = pytest.mark.parametrize("index", range(8), ids=ARCHITECTURES)
 some = pytest.mark.parametrize("index", [0, 1, 6], ids=["llama", "gemma3", "bloom"])  # plain, windows, alibi
@@ -22,8 +23,9 @@ def test_later_tokens_see_all_of_the_prompt_and_nothing_else_and_earlier_ones_wh
     shown = (mask.cumsum(-1) <= LENGTHS[:, None])[:, None, :]
 
     def hide(_: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        hidden, read, seen, position = args
-        return hidden, read, seen & shown, position
+        hidden, read, _, places = args
+        causal = torch.ones(LENGTH, LENGTH, dtype=torch.bool).tril() & mask[:, None].bool() & mask[..., None].bool()
+        return hidden, read, Sight(causal & shown), places
 
     for bridge in whole.stack("near").bridges():
         bridge.register_forward_pre_hook(hide)

@@ -12,22 +12,23 @@ from transformers import PreTrainedTokenizerFast
 
 from orchestra import ComposeError
 from tests.mixed import anchors, characters, pieces, streaming, word_pieces
-from tests.tiny import ARCHITECTURES, LENGTH, compose, generate, model, tokens, watching
+from tests.tiny import (
+    ARCHITECTURES,
+    LENGTH,
+    WIDTHS,
+    close,
+    compose,
+    generate,
+    model,
+    ragged,
+    stepped,
+    tokens,
+    watching,
+)
 
 rings = pytest.mark.parametrize("index", range(8), ids=ARCHITECTURES)
 some = pytest.mark.parametrize("index", [0, 1, 6], ids=["llama", "gemma3", "bloom"])  # plain, windows, alibi
 PROMPT: dict[str, Any] = {"context": "prompt"}
-
-
-def ragged() -> tuple[Tensor, Tensor]:
-    """A left-padded batch and its mask."""
-    mask = torch.ones(3, LENGTH, dtype=torch.long)
-    mask[1, :2], mask[2, :5] = 0, 0
-    return tokens(3) * mask, mask
-
-
-def close(one: Tensor, two: Tensor) -> None:
-    torch.testing.assert_close(one, two, rtol=0, atol=1e-9)
 
 
 # -- what is seen ---------------------------------------------------------------------------------------------------
@@ -104,14 +105,9 @@ def test_logits_token_by_token_equal_those_of_one_forward(index: int) -> None:
     lengths = torch.tensor([7, 2, 5])
     with torch.no_grad():
         whole = composed(ids, attention_mask=mask, prompt_length=lengths).logits
-        for widths in ([6] + [1] * 5, [1, 3, 7], [10, 1]):
-            cache, logits = None, []
-            said = {"prompt_length": lengths}  # once; the cache remembers
-            for new, seen in zip(ids.split(widths, dim=1), torch.tensor(widths).cumsum(0).tolist(), strict=True):
-                step = composed(new, attention_mask=mask[:, :seen], past_key_values=cache, use_cache=True, **said)
-                cache, said = step.past_key_values, {}
-                logits.append(step.logits)
-            close(torch.cat(logits, dim=1)[mask.bool()], whole[mask.bool()])
+        for widths in WIDTHS:
+            parts, _ = stepped(composed, ids, mask, widths, prompt_length=lengths)
+            close(parts[mask.bool()], whole[mask.bool()])
 
 
 WAYS: dict[str, dict[str, Any]] = {
@@ -195,6 +191,9 @@ def test_a_cache_cropped_to_nothing_and_one_reset_start_again() -> None:
             else:
                 cache.reset()
             close(composed(ids, past_key_values=cache).logits, whole)
+            cache.crop(-LENGTH)
+            said = {"prompt_length": torch.tensor([0, 3])}  # one row has no prompt at all
+            close(composed(ids, past_key_values=cache, **said).logits, composed(ids, **said).logits)
 
 
 def test_a_window_counts_an_augment_s_own_tokens_in_a_batch_whose_rows_commit_at_different_times() -> None:

@@ -101,3 +101,6 @@ def test_what_stands_before_any_text_is_what_the_tokenizer_puts_there() -> None:
         single="<s> <s> $A </s>", special_tokens=[("<s>", 1), ("</s>", 2)]
     )
     assert opening(fast(made)) == (1, 1)
+    padded = fast(made)
+    padded.backend_tokenizer.enable_padding(direction="left", length=13, pad_id=2)
+    assert opening(padded) == (1, 1)

@@ -1,0 +1,74 @@
+"""What the models read and write: one form for every row of the table."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from benchmarks.translation.data import Pair
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Texts to learn from, padded on the left, so that what is learnt ends every row.
+
+    Attributes:
+        ids, valid: ``(batch, seq)``.
+        prompt_length: ``(batch,)``, tokens without padding.
+        learnt: the last tokens of each row, ``(batch, num_learnt)``; -100 where they are the prompt's or padding.
+    """
+
+    ids: Tensor
+    valid: Tensor
+    prompt_length: Tensor
+    learnt: Tensor
+
+    def to(self, device: str) -> "Batch":
+        """The same batch elsewhere."""
+        return Batch(**{part.name: getattr(self, part.name).to(device) for part in fields(self)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """How a pair becomes a text."""
+
+    language: str
+
+    def prompt(self, pair: Pair) -> str:
+        """What is read before the translation is written."""
+        return f"{self.language}: {pair.source}\nEnglish:"
+
+    def few(self, shots: Sequence[Pair], pair: Pair) -> str:
+        """The same, after examples."""
+        return "".join(f"{self.prompt(shot)} {shot.english}\n\n" for shot in shots) + self.prompt(pair)
+
+
+def batches(tokenizer: PreTrainedTokenizerBase, form: Form, pairs: Sequence[Pair], *, size: int) -> list[Batch]:
+    """Batches of pairs that are alike in length, shortest first."""
+    rows = [(tokenizer(form.prompt(pair))["input_ids"], tokenizer(f" {pair.english}")["input_ids"]) for pair in pairs]
+    rows = [(prompt, [*completion, tokenizer.eos_token_id]) for prompt, completion in rows]
+    rows.sort(key=lambda row: (len(row[0]) + len(row[1]), row))
+    return [_batch(rows[at : at + size], int(tokenizer.eos_token_id)) for at in range(0, len(rows), size)]
+
+
+def _batch(rows: Sequence[tuple[list[int], list[int]]], pad: int) -> Batch:
+    longest = max(len(prompt) + len(completion) for prompt, completion in rows)
+    learnt = max(len(completion) for _, completion in rows)
+    return Batch(
+        ids=torch.tensor([_left([*prompt, *completion], longest, pad) for prompt, completion in rows]),
+        valid=torch.tensor([_left([1] * (len(prompt) + len(done)), longest, 0) for prompt, done in rows]),
+        prompt_length=torch.tensor([len(prompt) for prompt, _ in rows]),
+        learnt=torch.tensor([_left(completion, learnt, -100) for _, completion in rows]),
+    )
+
+
+def _left(row: list[int], length: int, fill: int) -> list[int]:
+    return [fill] * (length - len(row)) + row
+
+
+def alike(pairs: Sequence[Pair], size: int) -> Iterator[list[int]]:
+    """Indices of pairs, those that are alike in length together."""
+    order = sorted(range(len(pairs)), key=lambda number: len(pairs[number].source))
+    return (order[at : at + size] for at in range(0, len(order), size))
