@@ -9,7 +9,7 @@ from typing import Any
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from orchestra.errors import BundleError, ModelError
-from orchestra.graph import Graph, ModelFacts, Node
+from orchestra.graph import Feed, Graph, ModelFacts, Node
 from orchestra.io.bundle import Identity, identify
 from orchestra.io.checkpoint import fingerprint
 from orchestra.io.facts import config_facts, tokenizer_digest
@@ -64,7 +64,7 @@ def load(
         replace(planned, graph=graph),
         anchor=loaded["anchor"],
         augments={name: model for name, model in loaded.items() if name != "anchor"},
-        stacks={name: stack.to(device=loaded["anchor"].device) for name, stack in stacks.items()},
+        stacks={each.name: stacks[each.name].to(device=loaded[each.into].device) for each in graph.stacks},
         identify=identity,
         tokenizer=known["anchor"],
         streams=streams,
@@ -128,22 +128,22 @@ def _identities(graph: Graph, given: Mapping[str, PreTrainedModel]) -> Callable[
 def _stacks(graph: Graph, identity: Callable[[str], Identity]) -> dict[str, Stack]:
     """The stack of every augment, fresh or from its bundle; the misfits of all bundles are listed at once."""
     stacks, problems = {}, []
-    for node in graph.augments:
+    for feed in graph.stacks:
         try:
-            stacks[node.name] = _stack(graph, node, identity)
+            stacks[feed.name] = _stack(graph, feed, identity)
         except BundleError as error:
-            problems += [f"augments.{node.name}.bridges: {line}" for line in str(error).splitlines()]
+            problems += [f"augments.{feed.augment}.bridges: {line}" for line in str(error).splitlines()]
     if problems:
         raise BundleError.listing(problems)
     return stacks
 
 
-def _stack(graph: Graph, node: Node, identity: Callable[[str], Identity]) -> Stack:
-    stack = Stack((site for site in graph.sites if site.augment == node.name), seed=node.seed)
-    if node.bundle is not None:
+def _stack(graph: Graph, feed: Feed, identity: Callable[[str], Identity]) -> Stack:
+    stack = Stack(graph.sites_of(feed), seed=feed.seed)
+    if feed.bundle is not None:
         expected = {name: tuple(weight.shape) for name, weight in stack.state_dict().items()}
         tensors = read_stack(
-            Path(node.bundle), anchor=identity("anchor"), augment=identity(node.name), expected=expected
+            Path(feed.bundle), anchor=identity(feed.into), augment=identity(feed.augment), expected=expected
         )
         stack.load_state_dict(tensors)
     return stack

@@ -5,13 +5,15 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import networkx as nx
 
+from orchestra import wiring
 from orchestra.errors import GraphError
 from orchestra.spec import AugmentSpec, BridgeRecipe, GraphSpec
+from orchestra.wiring import ANCHOR
 
 ALIGNMENT_VERSION = 1
 """Raised when the way augment tokens are aligned to anchor tokens changes, so that older bundles are refused."""
@@ -44,7 +46,12 @@ class ModelFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """One bridge, placed and sized. Layers count from 0; 'embedding' is the input of anchor layer 0."""
+    """One bridge, placed and sized. Layers count from 0; 'embedding' is the input of anchor layer 0.
+
+    Attributes:
+        into: the model that is fed. To a bridge into another augment that one is the anchor: `anchor_layer` and
+            `d_anchor` are its.
+    """
 
     augment: str
     augment_layer: int
@@ -55,6 +62,7 @@ class Site:
     gate: Literal["none", "scalar", "token"] = "scalar"
     positions: Literal["rotary", "none"] = "rotary"
     variant: Literal["orchestra", "calm"] = "orchestra"
+    into: str = ANCHOR
 
     @property
     def key(self) -> str:
@@ -68,7 +76,7 @@ class Site:
 
     def __str__(self) -> str:
         return (
-            f"anchor {self.anchor_layer} <- {self.augment} {self.augment_layer}   "
+            f"{self.into} {self.anchor_layer} <- {self.augment} {self.augment_layer}   "
             f"({self.d_augment} -> {self.d_anchor}, {self.num_heads} heads)"
         )
 
@@ -84,7 +92,7 @@ class BundleFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What the outside world says about a document: models by name ('anchor' and augments), bundles by augment.
+    """What the outside world says about a document: models by name ('anchor' and augments), bundles by stack.
 
     Attributes:
         tokenizers: the folder or GGUF file of each model's tokenizer.
@@ -93,6 +101,31 @@ class Facts:
     models: Mapping[str, ModelFacts]
     bundles: Mapping[str, BundleFacts] = field(default_factory=dict)
     tokenizers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feed:
+    """One stack: who is read, who is fed, and where its bridges come from.
+
+    Attributes:
+        bundle: the folder of its bundle; None for a fresh stack.
+        seed: of fresh weights.
+    """
+
+    augment: str
+    into: str = ANCHOR
+    bundle: str | None = None
+    seed: int = 0
+
+    @property
+    def name(self) -> str:
+        """What the stack is called; an augment's that feeds the anchor has the augment's name."""
+        return stack_name(self.augment, self.into)
+
+
+def stack_name(augment: str, into: str = ANCHOR) -> str:
+    """The name of the stack that leads from an augment into a model."""
+    return augment if into == ANCHOR else f"{augment}>{into}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,8 +146,6 @@ class Node:
     dtype: str
     device: str
     enabled: bool = True
-    bundle: str | None = None
-    seed: int = 0
     context: Literal["refresh", "prompt"] = "refresh"
     reads: Literal["ids", "stream"] = "ids"
     tokenizer: str | None = None
@@ -128,21 +159,38 @@ class Graph:
 
     Attributes:
         augments: sorted by name, so that the order in the document changes nothing.
-        sites: sorted by place along the anchor, then (augment, augment_layer): the order of summation.
+        sites: of each model that is fed, in the order in which they run; there sorted by place, then
+            (augment, augment_layer): the order of summation.
+        stacks: sorted by augment, then by the model that is fed, the anchor first.
     """
 
     description: str
     anchor: Node
     augments: tuple[Node, ...]
     sites: tuple[Site, ...]
+    stacks: tuple[Feed, ...]
 
     def wiring(self) -> "nx.MultiDiGraph[str]":
-        """The graph as networkx sees it: an edge per site, from augment to anchor."""
+        """The graph as networkx sees it: an edge per site, from augment to the model that it feeds."""
         wires: nx.MultiDiGraph[str] = nx.MultiDiGraph()
         wires.add_nodes_from([self.anchor.name, *(node.name for node in self.augments)])
         for site in self.sites:
-            wires.add_edge(site.augment, self.anchor.name, key=site.key)
+            wires.add_edge(site.augment, site.into, key=site.key)
         return wires
+
+    def sites_of(self, stack: Feed) -> tuple[Site, ...]:
+        """The sites of one stack."""
+        return tuple(site for site in self.sites if (site.augment, site.into) == (stack.augment, stack.into))
+
+    @property
+    def feeds(self) -> dict[str, tuple[str, ...]]:
+        """Whom each augment feeds."""
+        return {node.name: tuple(s.into for s in self.stacks if s.augment == node.name) for node in self.augments}
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """The augments in the order in which they run."""
+        return wiring.order(self.feeds)
 
 
 def check(spec: GraphSpec, facts: Facts, unread: Sequence[str] = ()) -> Graph:
@@ -154,16 +202,16 @@ def check(spec: GraphSpec, facts: Facts, unread: Sequence[str] = ()) -> Graph:
     Raises:
         GraphError: it cannot; the message has one line per problem.
     """
-    problems = [*unsupported(spec), *unread]
+    feeds = {name: list(augment.feeds()) for name, augment in spec.augments.items()}
+    lines = list(wiring.misfits(feeds))
+    problems = [*unsupported(spec), *lines, *unread]
     sites: list[Site] = []
-    for name, augment in sorted(spec.augments.items()):
-        if name in facts.models and "anchor" in facts.models:
-            placed, misfits = _place(name, augment, facts)
-            sites += placed
-            problems += misfits
-            problems += _unknown_tokenizers(name, augment, facts)
+    if not lines:
+        sites, misplaced = _place_all(spec, facts)
+        problems += misplaced
     if problems:
         raise GraphError.listing(problems)
+    order = [*wiring.order(feeds), ANCHOR]
     return Graph(
         description=spec.description,
         anchor=Node(
@@ -174,8 +222,42 @@ def check(spec: GraphSpec, facts: Facts, unread: Sequence[str] = ()) -> Graph:
             tokenizer=facts.tokenizers.get("anchor"),
         ),
         augments=tuple(_node(name, augment, facts) for name, augment in sorted(spec.augments.items())),
-        sites=tuple(sorted(sites, key=lambda site: (site.depth, site.augment, site.augment_layer))),
+        sites=tuple(
+            sorted(sites, key=lambda site: (order.index(site.into), site.depth, site.augment, site.augment_layer))
+        ),
+        stacks=tuple(_stacks(spec, facts)),
     )
+
+
+def _stacks(spec: GraphSpec, facts: Facts) -> Iterator[Feed]:
+    for name, augment in sorted(spec.augments.items()):
+        for into, bridges in sorted(augment.feeds().items(), key=lambda item: (item[0] != ANCHOR, item[0])):
+            yield Feed(
+                augment=name,
+                into=into,
+                bundle=None if isinstance(bridges, BridgeRecipe) else facts.bundles[stack_name(name, into)].source,
+                seed=bridges.seed if isinstance(bridges, BridgeRecipe) else 0,
+            )
+
+
+def _place_all(spec: GraphSpec, facts: Facts) -> tuple[list[Site], list[str]]:
+    """The sites of every augment, and what is wrong with them.
+
+    Whom an augment feeds is placed before it: above the highest layer that is read there, nothing runs.
+    """
+    feeds = {name: augment.feeds() for name, augment in spec.augments.items()}
+    sites, problems = list[Site](), dict[str, list[str]]()
+    for name in reversed(wiring.order(feeds)):
+        problems[name] = []
+        for into, bridges in feeds[name].items():
+            if {name, into, ANCHOR} <= facts.models.keys():
+                read = [site.augment_layer for site in sites if site.augment == into]
+                placed, misfits = _place(name, into, bridges, facts, spec, run=1 + max(read) if read else None)
+                sites += placed
+                problems[name] += misfits
+        if {name, ANCHOR} <= facts.models.keys():
+            problems[name] += _unknown_tokenizers(name, spec.augments[name], facts)
+    return sites, [line for _, lines in sorted(problems.items()) for line in lines]
 
 
 def unsupported(spec: GraphSpec) -> Iterator[str]:
@@ -191,8 +273,15 @@ def unsupported(spec: GraphSpec) -> Iterator[str]:
                 f"augments.{name}.bridges_revision is {augment.bridges_revision!r}; "
                 "this version loads bundles from local folders only, which have none."
             )
-        if augment.into != ("anchor",):
-            yield f"augments.{name}.into is {list(augment.into)!r}; this version feeds ['anchor'] only."
+        if isinstance(augment.bridges, str) and not isinstance(augment.into, dict) and len(augment.into) > 1:
+            yield (
+                f"augments.{name}.bridges is {augment.bridges!r}, and a bundle leads into one model, but 'into' names "
+                f"{len(augment.into)}; give each its own in 'into': {{{_example(augment.into)}}}."
+            )
+
+
+def _example(into: Sequence[str]) -> str:
+    return ", ".join(f'"{name}": "..."' for name in dict.fromkeys(into))
 
 
 def _node(name: str, augment: AugmentSpec, facts: Facts) -> Node:
@@ -202,8 +291,6 @@ def _node(name: str, augment: AugmentSpec, facts: Facts) -> Node:
         dtype=augment.dtype,
         device=augment.device,
         enabled=augment.enabled,
-        bundle=facts.bundles[name].source if name in facts.bundles else None,
-        seed=augment.bridges.seed if isinstance(augment.bridges, BridgeRecipe) else 0,
         context=augment.context,
         reads="stream" if _reads_a_stream(augment, facts.models["anchor"], facts.models[name]) else "ids",
         tokenizer=facts.tokenizers.get(name),
@@ -218,29 +305,40 @@ def _reads_a_stream(augment: AugmentSpec, anchor: ModelFacts, reader: ModelFacts
     return augment.template is not None or (known and anchor.tokenizer != reader.tokenizer)
 
 
-def _place(name: str, augment: AugmentSpec, facts: Facts) -> tuple[list[Site], list[str]]:
-    """The sites of one augment, and what is wrong with them."""
-    anchor, reader = facts.models["anchor"], facts.models[name]
-    field_ = f"augments.{name}.bridges"
-    if isinstance(augment.bridges, BridgeRecipe):
-        sites, where = recipe_sites(name, augment.bridges, anchor=anchor, augment=reader), f"{field_}.pairs"
-        heads = (
-            f"{field_}.heads is" if augment.bridges.heads else f"{field_} has no 'heads', and the anchor's number is"
-        )
-    elif name in facts.bundles:
-        bundle = facts.bundles[name]
+def _place(
+    name: str, into: str, bridges: str | BridgeRecipe, facts: Facts, spec: GraphSpec, *, run: int | None
+) -> tuple[list[Site], list[str]]:
+    """The sites of one stack, and what is wrong with them.
+
+    Args:
+        run: how many layers of a fed augment run; None for the anchor, all of whose layers do.
+    """
+    fed, reader, stack = facts.models[into], facts.models[name], stack_name(name, into)
+    field_ = (
+        f"augments.{name}.into.{into}" if isinstance(spec.augments[name].into, dict) else f"augments.{name}.bridges"
+    )
+    whom = "the anchor" if into == ANCHOR else into
+    if isinstance(bridges, BridgeRecipe):
+        some = replace(fed, num_layers=run or fed.num_layers)
+        sites, where = recipe_sites(name, bridges, anchor=some, augment=reader, into=into), f"{field_}.pairs"
+        heads = f"{field_}.heads is" if bridges.heads else f"{field_} has no 'heads', and {whom}'s number is"
+    elif stack in facts.bundles:
+        bundle = facts.bundles[stack]
         sites, where = list(bundle.sites), f"{field_} ({bundle.source}) site"
         heads = f"{field_} ({bundle.source}) has the number of heads"
     else:
         return [], []  # the bundle could not be read, and that has been said
-    problems = [*_past_the_end(sites, where, anchor, reader), *_doubles(sites, where)]
-    if name in facts.bundles:
-        problems += _bundle_misfits(facts.bundles[name], field_, anchor, reader)
-    problems += dict.fromkeys(line for site in sites for line in _head_misfits(site, heads))
+    problems = [*_past_the_end(sites, where, whom, fed, reader), *_doubles(sites, where)]
+    problems += _unread(sites, where, into, fed.num_layers, run or fed.num_layers)
+    if stack in facts.bundles:
+        problems += _bundle_misfits(facts.bundles[stack], field_, whom, fed, reader)
+    problems += dict.fromkeys(line for site in sites for line in _head_misfits(site, heads, whom))
     return sites, problems
 
 
-def recipe_sites(name: str, recipe: BridgeRecipe, *, anchor: ModelFacts, augment: ModelFacts) -> list[Site]:
+def recipe_sites(
+    name: str, recipe: BridgeRecipe, *, anchor: ModelFacts, augment: ModelFacts, into: str = ANCHOR
+) -> list[Site]:
     """Place the bridges of a fresh stack: the pairs as named, or one per `every` augment layers, evenly spread.
 
     Source: CALM, section 3.1 and 4 (arXiv 2401.02412): every 4th augment layer, evenly over the anchor's layers.
@@ -265,16 +363,19 @@ def recipe_sites(name: str, recipe: BridgeRecipe, *, anchor: ModelFacts, augment
             gate=recipe.gate or ("none" if calm else "scalar"),
             positions=recipe.positions or ("none" if calm else "rotary"),
             variant=recipe.variant,
+            into=into,
         )
         for augment_layer, anchor_layer in places
     ]
 
 
-def _past_the_end(sites: Sequence[Site], where: str, anchor: ModelFacts, augment: ModelFacts) -> Iterator[str]:
+def _past_the_end(
+    sites: Sequence[Site], where: str, whom: str, anchor: ModelFacts, augment: ModelFacts
+) -> Iterator[str]:
     for index, site in enumerate(sites):
         for field_, layer, model, facts in (
             ("augment_layer", site.augment_layer, site.augment, augment),
-            ("anchor_layer", site.anchor_layer, "the anchor", anchor),
+            ("anchor_layer", site.anchor_layer, whom, anchor),
         ):
             if layer != "embedding" and layer >= facts.num_layers:
                 yield (
@@ -283,18 +384,30 @@ def _past_the_end(sites: Sequence[Site], where: str, anchor: ModelFacts, augment
                 )
 
 
+def _unread(sites: Sequence[Site], where: str, into: str, depth: int, run: int) -> Iterator[str]:
+    """Bridges into layers of an augment that never run, as nobody reads them or what is above."""
+    for index, site in enumerate(sites):
+        if run <= site.depth < depth:
+            yield (
+                f"{where}.{index}.anchor_layer is {site.depth}, but {into} is read at its layer {run - 1} at most, and "
+                "what lies above is never run."
+            )
+
+
 def _doubles(sites: Sequence[Site], where: str) -> Iterator[str]:
     """Bridges that join the same two layers as one before them."""
     first: dict[str, int] = {}
     for index, site in enumerate(sites):
         if first.setdefault(site.key, index) != index:
             yield (
-                f"{where}.{index} joins augment layer {site.augment_layer} to anchor layer {site.anchor_layer} again; "
-                f"{where}.{first[site.key]} does so already."
+                f"{where}.{index} joins augment layer {site.augment_layer} to {site.into} layer {site.anchor_layer} "
+                f"again; {where}.{first[site.key]} does so already."
             )
 
 
-def _bundle_misfits(bundle: BundleFacts, field_: str, anchor: ModelFacts, augment: ModelFacts) -> Iterator[str]:
+def _bundle_misfits(
+    bundle: BundleFacts, field_: str, whom: str, anchor: ModelFacts, augment: ModelFacts
+) -> Iterator[str]:
     if bundle.alignment_version != ALIGNMENT_VERSION:
         yield (
             f"{field_} ({bundle.source}) has alignment version {bundle.alignment_version}; "
@@ -302,16 +415,16 @@ def _bundle_misfits(bundle: BundleFacts, field_: str, anchor: ModelFacts, augmen
         )
     for site in bundle.sites[:1]:  # a bundle's sites all join the same two models
         for model, trained, facts in (
-            ("the anchor", site.d_anchor, anchor),
+            (whom, site.d_anchor, anchor),
             (site.augment, site.d_augment, augment),
         ):
             if trained != facts.d_model:
                 yield f"{field_} ({bundle.source}) joins width {trained}, but {model} has width {facts.d_model}."
 
 
-def _head_misfits(site: Site, heads: str) -> Iterator[str]:
+def _head_misfits(site: Site, heads: str, whom: str) -> Iterator[str]:
     if site.d_anchor % site.num_heads:
-        yield f"{heads} {site.num_heads}, which does not divide the anchor's width {site.d_anchor}."
+        yield f"{heads} {site.num_heads}, which does not divide {whom}'s width {site.d_anchor}."
     elif site.positions == "rotary" and (site.d_anchor // site.num_heads) % 2:
         yield (
             f"{heads} {site.num_heads}, which leaves each head the width {site.d_anchor // site.num_heads}; "

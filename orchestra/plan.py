@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from orchestra.graph import Graph, Site
+from orchestra.wiring import reaching
 
 _ELEMENT_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 
@@ -12,14 +13,16 @@ class AugmentCost:
     """What one augment adds to the composition.
 
     Attributes:
+        runs: whether it is on, and what it makes reaches the anchor through others that are on.
         layers_run: its layers up to the highest one that is tapped; those above are never run.
-        bridge_params: trained parameters of its stack.
+        bridge_params: trained parameters of its stacks.
         bridge_bytes: their size in memory, in fp32 as they are trained.
         weight_bytes: size of the frozen checkpoint on disk; None when unknown, 0 for a checkpoint counted before.
     """
 
     augment: str
     enabled: bool
+    runs: bool
     num_layers: int
     layers_run: int
     num_bridges: int
@@ -42,6 +45,7 @@ class Plan:
 def plan(graph: Graph) -> Plan:
     """Work out order, depth and cost of a graph."""
     counted = {graph.anchor.facts.source}
+    running = reaching(graph.feeds, (node.name for node in graph.augments if node.enabled))
     costs = []
     for node in graph.augments:
         sites = [site for site in graph.sites if site.augment == node.name]
@@ -52,6 +56,7 @@ def plan(graph: Graph) -> Plan:
             AugmentCost(
                 augment=node.name,
                 enabled=node.enabled,
+                runs=node.name in running,
                 num_layers=node.facts.num_layers,
                 layers_run=1 + max(site.augment_layer for site in sites),
                 num_bridges=len(sites),

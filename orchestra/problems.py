@@ -5,7 +5,7 @@ import json
 import types
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Union, get_args, get_origin
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -79,8 +79,8 @@ def _spot(root: type[BaseModel], loc: tuple[int | str, ...]) -> _Spot:
     holder, path = root, list[int | str]()
     for part in loc:
         arms = _arms(annotation)
-        if len(arms) > 1:
-            annotation = next((arm for arm in arms if _is_model(arm)), None)
+        if len(arms) > 1 and part != "[key]":
+            annotation = _arm(arms, str(part))
             continue
         path.append(part)
         annotation = arms[0]
@@ -96,8 +96,20 @@ def _spot(root: type[BaseModel], loc: tuple[int | str, ...]) -> _Spot:
 def _arms(annotation: Any) -> tuple[Any, ...]:
     """What a value may be, apart from null."""
     if get_origin(annotation) in (Union, types.UnionType):
-        return tuple(arm for arm in get_args(annotation) if arm is not types.NoneType)
-    return (annotation,)
+        return tuple(_bare(arm) for arm in get_args(annotation) if arm is not types.NoneType)
+    return (_bare(annotation),)
+
+
+def _arm(arms: tuple[Any, ...], label: str) -> Any:
+    """The arm of a union that pydantic labels so: a list or an object by its kind, else the part of the format."""
+    kinds = {"tuple[": tuple, "dict[": dict}
+    kind = next((kind for start, kind in kinds.items() if label.startswith(start)), None)
+    return next((arm for arm in arms if (_is_model(arm) if kind is None else get_origin(arm) is kind)), None)
+
+
+def _bare(annotation: Any) -> Any:
+    """An annotation without what it says of the values."""
+    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
 
 
 def _is_model(annotation: Any) -> bool:

@@ -75,6 +75,10 @@ class BridgeRecipe(Closed):
         return self
 
 
+Feeds = dict[Name, Text | BridgeRecipe]
+"""The bridges into each model that an augment feeds."""
+
+
 class MergeSource(Closed):
     """A model that is a merge of models: a mergekit recipe, and whose tokenizer the result takes."""
 
@@ -116,9 +120,20 @@ class AugmentSpec(ModelSpec):
     context: Literal["refresh", "prompt"] = Field(
         default="refresh", description="'refresh': reads every generated token. 'prompt': reads the prompt only."
     )
-    into: tuple[Name, ...] = Field(
-        default=("anchor",), min_length=1, description="Whom this augment feeds: 'anchor', or other augments."
+    into: Annotated[tuple[Name, ...], Field(min_length=1)] | Annotated[Feeds, Field(min_length=1)] = Field(
+        default=("anchor",),
+        description="Whom this augment feeds: 'anchor', other augments, or both; or the bridges into each, by name.",
     )
+
+    @model_validator(mode="after")
+    def _one_place_for_bridges(self) -> Self:
+        if isinstance(self.into, dict) and "bridges" in self.model_fields_set:
+            raise ValueError("'bridges' and an 'into' that names bridges exclude each other: drop 'bridges'")
+        return self
+
+    def feeds(self) -> dict[str, str | BridgeRecipe]:
+        """Whom this augment feeds, and by which bridges."""
+        return dict(self.into) if isinstance(self.into, dict) else dict.fromkeys(self.into, self.bridges)
 
 
 class GraphSpec(Closed):

@@ -114,9 +114,9 @@ def compose(
 
 def loud(composed: ComposedModel) -> ComposedModel:
     """Give every bridge random weights under which it matters."""
-    for name in sorted(composed.plan.graph.augments, key=lambda node: node.name):
-        for key, bridge in composed.stack(name.name).items():
-            noise = torch.Generator().manual_seed(sum(map(ord, name.name + key)))
+    for stack in composed.plan.graph.stacks:
+        for key, bridge in composed.stack(stack.augment, stack.into).items():
+            noise = torch.Generator().manual_seed(sum(map(ord, stack.name + key)))
             with torch.no_grad():
                 for weight in bridge.parameters():
                     drawn = torch.randn(weight.shape, generator=noise, dtype=torch.float64)
@@ -125,8 +125,9 @@ def loud(composed: ComposedModel) -> ComposedModel:
 
 
 def bridges(composed: ComposedModel) -> list[Bridge]:
-    """All bridges, by augment and site."""
-    return [bridge for node in composed.plan.graph.augments for bridge in composed.stack(node.name).bridges()]
+    """All bridges, by stack and site."""
+    stacks = (composed.stack(stack.augment, stack.into) for stack in composed.plan.graph.stacks)
+    return [bridge for stack in stacks for bridge in stack.bridges()]
 
 
 def ring(index: int, *, fresh: bool = False) -> ComposedModel:

@@ -11,6 +11,7 @@ from orchestra.errors import BundleError, ModelError
 from orchestra.graph import ALIGNMENT_VERSION, ModelFacts, Site
 from orchestra.io.safetensors_header import Tensors, read_header
 from orchestra.spec import Closed, Layer
+from orchestra.wiring import ANCHOR
 
 CONFIG_FILE = "bridge_config.json"
 WEIGHTS_FILE = "bridge_model.safetensors"
@@ -66,8 +67,8 @@ class BundleConfig(Closed):
     recipe: dict[str, Any] = Field(default_factory=dict)
     scores: dict[str, Any] = Field(default_factory=dict)
 
-    def placed(self, augment: str) -> tuple[Site, ...]:
-        """The sites of the bundle, for an augment of that name."""
+    def placed(self, augment: str, into: str = ANCHOR) -> tuple[Site, ...]:
+        """The sites of the bundle, for an augment of that name and the model that it feeds."""
         return tuple(
             Site(
                 augment=augment,
@@ -79,6 +80,7 @@ class BundleConfig(Closed):
                 gate=site.gate,
                 positions=site.positions,
                 variant=site.variant,
+                into=into,
             )
             for site in self.sites
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestra.errors import GraphError, ModelError, OrchestraError
-from orchestra.graph import BundleFacts, Facts, ModelFacts
+from orchestra.graph import BundleFacts, Facts, ModelFacts, stack_name
 from orchestra.io.bundle import read_config, read_weights_header
 from orchestra.io.checkpoint import read_json, weight_files
 from orchestra.io.gguf_facts import CONVERSION, gguf_config, gguf_tokenizer, is_gguf
@@ -16,6 +16,7 @@ from orchestra.io.gguf_header import read_gguf
 from orchestra.io.safetensors_header import Tensors, read_header
 from orchestra.io.unsuited import why_unsuited
 from orchestra.spec import BridgeRecipe, GraphSpec
+from orchestra.wiring import ANCHOR
 
 # The same number goes by several names in the configs of the Hub.
 _ALIASES = {
@@ -58,13 +59,14 @@ def gather(
             except OrchestraError as error:
                 problems += _lines(f"{where}.tokenizer", error)
     for name, augment in sorted(spec.augments.items()):
-        if isinstance(augment.bridges, BridgeRecipe):
-            continue
-        try:
-            folder = locate(augment.bridges, base, f"augments.{name}.bridges")
-            bundles[name] = bundle_facts(folder, name)
-        except OrchestraError as error:
-            problems += _lines(f"augments.{name}.bridges", error)
+        for into, bridges in augment.feeds().items():
+            if isinstance(bridges, BridgeRecipe):
+                continue
+            field = f"augments.{name}." + (f"into.{into}" if isinstance(augment.into, dict) else "bridges")
+            try:
+                bundles[stack_name(name, into)] = bundle_facts(locate(bridges, base, field), name, into)
+            except OrchestraError as error:
+                problems += _lines(field, error)
     models |= {name: replace(models[name], tokenizer=given[name]) for name in models.keys() & given.keys()}
     own = {name: source for name, source in sources.items() if name not in (tokenizers or {})}
     return Facts(models=models, bundles=bundles, tokenizers=own), problems
@@ -209,15 +211,16 @@ def tokenizer_digest(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps({**parts, "model": model}, sort_keys=True).encode()).hexdigest()
 
 
-def bundle_facts(folder: Path, augment: str) -> BundleFacts:
-    """Read what a bundle says of itself, for the augment of that name.
+def bundle_facts(folder: Path, augment: str, into: str = ANCHOR) -> BundleFacts:
+    """Read what a bundle says of itself, for the augment of that name and the model that it feeds.
 
     Raises:
         BundleError: no bridge_config.json, or no weights, or one of them is damaged.
     """
     config = read_config(folder)
     read_weights_header(folder)
-    return BundleFacts(source=str(folder), sites=config.placed(augment), alignment_version=config.alignment_version)
+    sites = config.placed(augment, into)
+    return BundleFacts(source=str(folder), sites=sites, alignment_version=config.alignment_version)
 
 
 def _size(config: Mapping[str, Any], field: str, source: str) -> int:

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from orchestra.graph import Site
+from orchestra.graph import Site, stack_name
 from orchestra.nn.mask import Places, Sight
 
 LOCAL_BIAS = 3.0
@@ -60,7 +60,7 @@ class Bridge(nn.Module):
     @torch.no_grad()
     def reset_parameters(self, seed: int) -> None:
         """Draw fresh weights, seeded by the name of the site and not by the order of construction."""
-        site = f"{self.site.augment}/{self.site.key}/{seed}"
+        site = f"{stack_name(self.site.augment, self.site.into)}/{self.site.key}/{seed}"
         generator = torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(site.encode()).digest()[:7]))
         for linear in (self.proj, self.query, self.key, self.value, self.out):
             weight = torch.randn(linear.weight.shape, generator=generator) * linear.in_features**-0.5

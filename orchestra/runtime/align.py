@@ -24,18 +24,22 @@ class Alignment:
     Attributes:
         ids, valid, position: what the augment reads now; `valid` covers its whole past as well.
         committed: index of the anchor token at which each new augment token was committed.
+        history: the same of all augment tokens so far.
         query_position: index of each new anchor token, padding not counted.
         mask: where each new anchor token may look, over all augment tokens so far.
         branches: what each new augment token may see; None where that is whatever is valid before it.
+        tail: which augment tokens are provisional; None where none is.
     """
 
     ids: Int[Tensor, "batch augment_new"]
     valid: Int[Tensor, "batch augment_seq"]
     position: Int[Tensor, "batch augment_new"]
     committed: Int[Tensor, "batch augment_new"]
+    history: Int[Tensor, "batch augment_seq"]
     query_position: Int[Tensor, "batch anchor_new"]
     mask: Bool[Tensor, "batch anchor_new augment_seq"]
     branches: "Branches | None" = None
+    tail: Bool[Tensor, "batch augment_seq"] | None = None
 
     @cached_property
     def sight(self) -> Sight:
@@ -102,6 +106,7 @@ def align(ids: Int[Tensor, "batch anchor_new"], valid: Int[Tensor, "batch anchor
         valid=valid,
         position=now,
         committed=now,
+        history=index,
         query_position=now,
         mask=mask,
     )
@@ -144,6 +149,7 @@ def align_prompt(
         valid=prompt.long(),
         position=committed[:, held:],
         committed=committed[:, held:],
+        history=committed,
         query_position=index[:, past:],
         mask=mask,
     )
@@ -180,7 +186,7 @@ def align_stream(
     committed = now.committed.to(ids.device)
     query = positions(valid.bool())[:, past:]
     mask = visible(query_position=query, query_valid=valid[:, past:].bool(), key_position=committed, key_valid=held)
-    branches = None
+    branches = tail = None
     if (block.tail & block.valid).any():
         tail = torch.cat([torch.zeros_like(before.valid), block.tail], dim=1).to(ids.device)
         mask = mask & (~tail[:, None, :] | (committed[:, None, :] == query[:, :, None]))
@@ -191,9 +197,11 @@ def align_stream(
         valid=held.long(),
         position=block.position.to(ids.device),
         committed=committed[:, before.width :],
+        history=committed,
         query_position=query,
         mask=mask,
         branches=branches,
+        tail=tail,
     )
     return alignment, now
 

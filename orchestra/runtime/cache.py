@@ -10,6 +10,7 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedConfig
 
 from orchestra.errors import ComposeError
+from orchestra.graph import Site
 from orchestra.nn.bridge import KeysValues
 from orchestra.runtime.columns import Columns, move
 
@@ -39,7 +40,7 @@ class ComposedCache(DynamicCache):
         self.columns: dict[str, Columns] = {}
         self._owner = owner
         self._whole = True
-        self._slots: dict[tuple[str, str], int] = {}
+        self._slots: dict[Site, int] = {}
 
     def admit(self, active: Iterable[str], *, owner: str, rows: int) -> None:
         """Note which augments are on, or refuse when this cache cannot be continued.
@@ -110,15 +111,15 @@ class ComposedCache(DynamicCache):
                 move(self.augments[name], order)
                 move(self.bridges[name], order)
 
-    def extend(self, augment: str, site: str, new: KeysValues) -> KeysValues:
+    def extend(self, site: Site, new: KeysValues) -> KeysValues:
         """Append what a bridge read from the new tokens, and return all that it has read."""
-        if (slot := self._slots.get((augment, site))) is None:
-            slot = self._slots[augment, site] = sum(1 for name, _ in self._slots if name == augment)
-        return KeysValues(*self.bridges[augment].update(new.keys, new.values, slot))
+        if (slot := self._slots.get(site)) is None:
+            slot = self._slots[site] = sum(1 for other in self._slots if other.augment == site.augment)
+        return KeysValues(*self.bridges[site.augment].update(new.keys, new.values, slot))
 
-    def read_before(self, augment: str, site: str) -> KeysValues:
+    def read_before(self, site: Site) -> KeysValues:
         """What a bridge has read so far."""
-        kept: Any = self.bridges[augment].layers[self._slots[augment, site]]
+        kept: Any = self.bridges[site.augment].layers[self._slots[site]]
         return KeysValues(kept.keys, kept.values)
 
     def _rows(self) -> int:

@@ -11,6 +11,7 @@ from transformers import DynamicCache, GenerationConfig, PreTrainedModel, PreTra
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from orchestra.errors import ComposeError
+from orchestra.graph import stack_name
 from orchestra.io.bundle import Identity
 from orchestra.nn.stack import Stack
 from orchestra.plan import Plan
@@ -26,6 +27,7 @@ from orchestra.runtime.saving import Saved
 from orchestra.runtime.schedule import Trace
 from orchestra.runtime.stream import Stream
 from orchestra.runtime.toggles import Switched, Toggles
+from orchestra.wiring import ANCHOR
 
 
 class ComposedModel(Refused, Switched, Saved, PreTrainedModel, ComposedGenerationMixin):  # type: ignore[misc]  # it returns nothing
@@ -68,7 +70,9 @@ class ComposedModel(Refused, Switched, Saved, PreTrainedModel, ComposedGeneratio
         self.augments = nn.ModuleDict({_key(name): model for name, model in sorted(augments.items())})
         self.stacks = nn.ModuleDict({_key(name): stack for name, stack in sorted(stacks.items())})
         self.loss_type = "ForCausalLM"
-        self._toggles = Toggles({node.name: node.enabled for node in plan.graph.augments})
+        feeds = plan.graph.feeds
+        deep = feeds if any(each != (ANCHOR,) for each in feeds.values()) else None
+        self._toggles = Toggles({node.name: node.enabled for node in plan.graph.augments}, deep)
         self._recompute = False
         for model in (anchor, *augments.values()):
             model.requires_grad_(False)
@@ -85,7 +89,7 @@ class ComposedModel(Refused, Switched, Saved, PreTrainedModel, ComposedGeneratio
             self.plan,
             anchor=self.anchor,
             augments={name: self.augment(name) for name in names},
-            stacks={name: self.stack(name) for name in names},
+            stacks={stack.name: self.stack(stack.augment, stack.into) for stack in self.plan.graph.stacks},
             streams=self._streams,
         )
 
@@ -106,9 +110,19 @@ class ComposedModel(Refused, Switched, Saved, PreTrainedModel, ComposedGeneratio
         assert isinstance(model, PreTrainedModel)
         return model
 
-    def stack(self, name: str) -> Stack:
-        """The bridges of an augment."""
-        stack = self.stacks[_key(self._toggles.known(name))]
+    def stack(self, name: str, into: str | None = None) -> Stack:
+        """The bridges of an augment.
+
+        Args:
+            into: the model that they feed; default: the anchor, or the first by name where the anchor is none of them.
+
+        Raises:
+            ComposeError: there is no such augment, or it does not feed that model.
+        """
+        targets = self.plan.graph.feeds[self._toggles.known(name)]
+        if into is not None and into not in targets:
+            raise ComposeError(f"{name!r} does not feed {into!r}; it feeds {', '.join(targets)}.")
+        stack = self.stacks[_key(stack_name(name, into or targets[0]))]
         assert isinstance(stack, Stack)
         return stack
 

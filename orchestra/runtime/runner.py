@@ -4,14 +4,16 @@ Views and hooks are built once. A forward's state lives in a `Pass` and nowhere 
 """
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from orchestra.graph import Graph, stack_name
+from orchestra.nn.bridge import Bridge
 from orchestra.nn.mask import positions
 from orchestra.nn.stack import Stack
 from orchestra.plan import Plan
@@ -20,12 +22,20 @@ from orchestra.runtime.branching import branching_mask, check_branching
 from orchestra.runtime.cache import ComposedCache
 from orchestra.runtime.columns import Columns
 from orchestra.runtime.limits import check_lengths, num_positions
-from orchestra.runtime.schedule import Pass, Trace, inject, inject_embedding, recompute_in_backward, running, tap
+from orchestra.runtime.links import Link, alikes, link
+from orchestra.runtime.schedule import (
+    Pass,
+    Trace,
+    inject,
+    inject_embedding,
+    recompute_in_backward,
+    remember,
+    running,
+    tap,
+)
 from orchestra.runtime.stream import Stream
 from orchestra.runtime.view import view
-
-if TYPE_CHECKING:
-    from orchestra.nn.bridge import Bridge
+from orchestra.wiring import ANCHOR
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,13 +60,15 @@ class Reads:
     Attributes:
         alignments: by augment; one that has read nothing and is given nothing is left out: it has nothing to show.
         columns: what each augment that reads a stream has read then.
+        links: for each augment and one that it feeds, what the bridges between them share.
     """
 
     alignments: Mapping[str, Alignment]
     columns: Mapping[str, Columns]
+    links: Mapping[tuple[str, str], Alignment | Link]
 
 
-NOTHING = Reads(alignments={}, columns={})
+NOTHING = Reads(alignments={}, columns={}, links={})
 """When no augment is on."""
 
 
@@ -74,9 +86,13 @@ class Runner:
     ) -> None:
         self._streams = dict(streams)
         self._prompt_only = frozenset(node.name for node in plan.graph.augments if node.context == "prompt")
-        self._anchor = _anchor_view(plan, anchor, stacks)
+        self._order = plan.graph.order
+        self._fed, self._alike = _bridges_into(plan.graph, stacks), alikes(plan.graph)
+        self._anchor = _anchor_view(plan, anchor, self._fed[ANCHOR])
         self._augments = {
-            cost.augment: _augment_view(plan, cost.augment, augments[cost.augment], keep=cost.layers_run)
+            cost.augment: _augment_view(
+                plan, cost.augment, augments[cost.augment], self._fed[cost.augment], keep=cost.layers_run
+            )
             for cost in plan.costs
         }
 
@@ -125,30 +141,55 @@ class Runner:
         limits = {name: self._augments[name].num_positions for name in names}
         streamed = {name: each.reach for name, each in columns.items()}
         check_lengths(valid, limits, prompt_length, self._prompt_only, streamed)
-        return Reads(alignments={n: a for n, a in alignments.items() if a.valid.shape[1] > 0}, columns=columns)
+        reading = {name: one for name, one in alignments.items() if one.valid.shape[1] > 0}
+        return Reads(alignments=reading, columns=columns, links=self._links(reading, alignments))
+
+    def _links(
+        self, reading: Mapping[str, Alignment], active: Mapping[str, Alignment]
+    ) -> dict[tuple[str, str], Alignment | Link]:
+        """How the augments that are on correspond to those on that they feed; these may have read nothing yet."""
+        return {
+            (name, into): link(
+                reading[name],
+                active[into],
+                same=(name, into) in self._alike,
+                device=self._augments[into].model.device,
+            )
+            for into, bridges in self._fed.items()
+            for name in sorted({bridge.site.augment for bridge in bridges})
+            if into in active and name in reading
+        }
 
     def read(self, reads: Reads, *, cache: ComposedCache | None = None, recompute: bool = False) -> Pass:
-        """Run every augment that has something to read, and return the pass that holds its taps."""
-        state = Pass(alignments=reads.alignments, cache=cache, recompute=recompute)
+        """Run every augment that has something to read, feeders first, and return the pass that holds their taps."""
+        state = Pass(alignments=reads.alignments, links=reads.links, cache=cache, recompute=recompute)
         if cache is not None:
             cache.columns.update(reads.columns)
-        with running(state), torch.no_grad():
-            for name, alignment in reads.alignments.items():
-                if alignment.ids.shape[1] == 0:
-                    continue
-                part = self._augments[name]
-                device = part.model.device
-                arguments: dict[str, Any] = {
-                    "input_ids": alignment.ids.to(device),
-                    "past_key_values": cache.augments[name] if cache is not None else None,
-                    "use_cache": cache is not None,
-                }
-                if alignment.padded or alignment.branches is not None:  # else a model makes less of counting by itself
-                    arguments["attention_mask"] = part.mask(alignment)
-                    if "position_ids" in part.accepts:
-                        arguments["position_ids"] = alignment.position.to(device)
-                part.model(**arguments)
+        for name in self._order:
+            alignment = reads.alignments.get(name)
+            bridges = [bridge for bridge in self._fed[name] if (bridge.site.augment, name) in reads.links]
+            if alignment is None or alignment.ids.shape[1] == 0:
+                remember(state, bridges)
+                continue
+            # What is fed passes gradients on to the bridges that feed it; nothing else is kept.
+            with running(state), torch.set_grad_enabled(torch.is_grad_enabled() and bool(bridges)):
+                self._read(name, alignment, cache)
         return state
+
+    def _read(self, name: str, alignment: Alignment, cache: ComposedCache | None) -> None:
+        """Run one augment."""
+        part = self._augments[name]
+        device = part.model.device
+        arguments: dict[str, Any] = {
+            "input_ids": alignment.ids.to(device),
+            "past_key_values": cache.augments[name] if cache is not None else None,
+            "use_cache": cache is not None,
+        }
+        if alignment.padded or alignment.branches is not None:  # else a model makes less of counting by itself
+            arguments["attention_mask"] = part.mask(alignment)
+            if "position_ids" in part.accepts:
+                arguments["position_ids"] = alignment.position.to(device)
+        part.model(**arguments)
 
     def answer(
         self,
@@ -197,22 +238,13 @@ class Runner:
         return state.traces
 
 
-def _anchor_view(plan: Plan, anchor: PreTrainedModel, stacks: Mapping[str, Stack]) -> Part:
+def _anchor_view(plan: Plan, anchor: PreTrainedModel, bridges: Sequence[Bridge]) -> Part:
     model, layers = view(anchor, num_layers=plan.graph.anchor.facts.num_layers)
-    for layer in layers:
-        recompute_in_backward(layer)
-    placed: dict[int | str, list[Bridge]] = {}
-    for site in plan.graph.sites:
-        placed.setdefault(site.anchor_layer, []).append(stacks[site.augment].bridge(site))
-    for anchor_layer, bridges in placed.items():
-        if isinstance(anchor_layer, int):
-            inject(layers[anchor_layer], bridges)
-        else:
-            inject_embedding(layers[0], bridges)
+    _feed(layers, bridges)
     return _part(model)
 
 
-def _augment_view(plan: Plan, name: str, augment: PreTrainedModel, *, keep: int) -> Part:
+def _augment_view(plan: Plan, name: str, augment: PreTrainedModel, bridges: Sequence[Bridge], *, keep: int) -> Part:
     """A view without the layers above the highest tap and without the LM head."""
     body = augment.base_model
     assert isinstance(body, PreTrainedModel)
@@ -220,9 +252,33 @@ def _augment_view(plan: Plan, name: str, augment: PreTrainedModel, *, keep: int)
     if node.reads == "stream" and node.tail == "provisional":
         check_branching(name, body)
     model, layers = view(body, num_layers=node.facts.num_layers, keep=keep)
+    if bridges:
+        _feed(layers, bridges)  # first: a tap reads what is fed
     for index in {site.augment_layer for site in plan.graph.sites if site.augment == name}:
         tap(layers[index], name, index)
     return _part(model)
+
+
+def _feed(layers: Sequence[nn.Module], bridges: Sequence[Bridge]) -> None:
+    """Put the bridges into a model between the layers of its view."""
+    for layer in layers:
+        recompute_in_backward(layer)
+    placed: dict[int | str, list[Bridge]] = {}
+    for bridge in bridges:
+        placed.setdefault(bridge.site.anchor_layer, []).append(bridge)
+    for anchor_layer, here in placed.items():
+        if isinstance(anchor_layer, int):
+            inject(layers[anchor_layer], here)
+        else:
+            inject_embedding(layers[0], here)
+
+
+def _bridges_into(graph: Graph, stacks: Mapping[str, Stack]) -> dict[str, list[Bridge]]:
+    """The bridges that feed each model, in the order of summation."""
+    found: dict[str, list[Bridge]] = {name: [] for name in (ANCHOR, *graph.order)}
+    for site in graph.sites:
+        found[site.into].append(stacks[stack_name(site.augment, site.into)].bridge(site))
+    return found
 
 
 def _part(model: PreTrainedModel) -> Part:

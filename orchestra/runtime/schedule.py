@@ -17,7 +17,9 @@ from torch.utils.checkpoint import checkpoint
 from orchestra.nn.bridge import Bridge, KeysValues
 from orchestra.runtime.align import Alignment
 from orchestra.runtime.cache import ComposedCache
+from orchestra.runtime.links import Link
 from orchestra.runtime.view import first_tensor, with_first_tensor, wrap_forward
+from orchestra.wiring import ANCHOR
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,12 +41,14 @@ class Pass:
     """The state of one forward.
 
     Attributes:
+        links: for each augment and one that it feeds, what the bridges between them share.
         taps: hidden states by (augment, layer); filled as the augments run.
         recompute: whether anchor layers and bridges are recomputed in the backward pass; then there is no cache.
     """
 
     alignments: Mapping[str, Alignment]
     cache: ComposedCache | None
+    links: Mapping[tuple[str, str], Alignment | Link] = field(default_factory=dict)
     recompute: bool = False
     taps: dict[tuple[str, int], Tensor] = field(default_factory=dict)
     traces: list[Trace] | None = None
@@ -78,7 +82,7 @@ def tap(layer: nn.Module, augment: str, index: int) -> None:
 
 
 def inject(layer: nn.Module, bridges: list[Bridge]) -> None:
-    """Have a layer of the anchor's view add the residuals of its bridges to its output."""
+    """Have a layer of a view add the residuals of its bridges to its output."""
 
     def hook(_module: nn.Module, _args: Any, output: Any) -> Any:
         hidden = first_tensor(output)
@@ -89,7 +93,7 @@ def inject(layer: nn.Module, bridges: list[Bridge]) -> None:
 
 
 def inject_embedding(layer: nn.Module, bridges: list[Bridge]) -> None:
-    """Have the anchor's first layer read its input with the residuals of these bridges added."""
+    """Have a view's first layer read its input with the residuals of these bridges added."""
 
     def hook(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if args:
@@ -100,7 +104,7 @@ def inject_embedding(layer: nn.Module, bridges: list[Bridge]) -> None:
 
 
 def recompute_in_backward(layer: nn.Module) -> None:
-    """Have a layer of the anchor's view keep no activations where the current pass says so.
+    """Have a layer of a view keep no activations where the current pass says so.
 
     Only the layer's own forward is recomputed. Residuals are added outside of it, so recomputation reads no state.
     """
@@ -137,17 +141,17 @@ def add_residuals(hidden: Tensor, bridges: list[Bridge]) -> Tensor:
 
 def _residual(state: Pass, bridge: Bridge, hidden: Tensor) -> Tensor:
     site = bridge.site
-    alignment = state.alignments[site.augment]
+    alignment = state.alignments[site.augment] if site.into == ANCHOR else state.links[site.augment, site.into]
     cache = state.cache
 
     def attend(hidden: Tensor, context: Tensor | None) -> Tensor:
         if context is not None:
             read = bridge.read(context, alignment.places)
             if cache is not None:
-                read = cache.extend(site.augment, site.key, read)
+                read = cache.extend(site, read)
         else:
             assert cache is not None
-            read = KeysValues(*(part.to(hidden.device) for part in cache.read_before(site.augment, site.key)))
+            read = KeysValues(*(part.to(hidden.device) for part in cache.read_before(site)))
         residual: Tensor = bridge(hidden, read, alignment.sight, alignment.query_places)
         return residual
 
@@ -160,6 +164,17 @@ def _residual(state: Pass, bridge: Bridge, hidden: Tensor) -> Tensor:
     if state.traces is not None:
         state.traces.append(_trace(bridge, hidden, residual))
     return residual
+
+
+@torch.no_grad()
+def remember(state: Pass, bridges: list[Bridge]) -> None:
+    """Keep in the cache what bridges read, of a fed augment that has no new token to look there."""
+    for bridge in bridges:
+        site = bridge.site
+        context = state.taps.get((site.augment, site.augment_layer))
+        if state.cache is not None and context is not None:
+            read = bridge.read(context.to(bridge.out.weight.device), state.links[site.augment, site.into].places)
+            state.cache.extend(site, read)
 
 
 @torch.no_grad()

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 
 from orchestra.errors import ComposeError
+from orchestra.wiring import Feeds, reaching
 
 Block = tuple["Toggles", Mapping[str, bool]]
 """What one block switches, of which model."""
@@ -17,8 +18,10 @@ class Toggles:
     or a task of asyncio: it outweighs lasting switches there, and changes nothing elsewhere.
     """
 
-    def __init__(self, enabled: Mapping[str, bool]) -> None:
+    def __init__(self, enabled: Mapping[str, bool], feeds: Feeds | None = None) -> None:
+        """Take who is on; whom each feeds, unless all feed the anchor."""
         self._enabled = dict(enabled)
+        self._feeds = feeds
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -27,12 +30,13 @@ class Toggles:
 
     @property
     def active(self) -> frozenset[str]:
-        """The augments that are on."""
+        """The augments that are on, but for those that feed only others that are off."""
         enabled = self._enabled.copy()  # at once: another thread may be switching
         for toggles, switched in _blocks.get():
             if toggles is self:
                 enabled.update(switched)
-        return frozenset(name for name, on in enabled.items() if on)
+        on = frozenset(name for name, on in enabled.items() if on)
+        return on if self._feeds is None else reaching(self._feeds, on)
 
     def switch(self, names: Iterable[str], *, on: bool) -> None:
         """Switch augments on or off until further notice.
@@ -93,7 +97,7 @@ class Switched:
 
     @property
     def active(self) -> tuple[str, ...]:
-        """The augments that are on, sorted."""
+        """The augments that are on, sorted; one that feeds only others that are off does not run, and is left out."""
         return tuple(sorted(self._toggles.active))
 
     def ablate(self, *names: str) -> AbstractContextManager[None]:
