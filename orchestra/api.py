@@ -19,6 +19,7 @@ from orchestra.nn.stack import Stack
 from orchestra.paper import plan
 from orchestra.runtime.attention import check_attention
 from orchestra.runtime.model import ComposedModel
+from orchestra.runtime.sides import sides
 from orchestra.runtime.streams import read_tokenizers, settle
 from orchestra.runtime.traits import describe
 
@@ -127,26 +128,26 @@ def _identities(graph: Graph, given: Mapping[str, PreTrainedModel]) -> Callable[
 
 def _stacks(graph: Graph, identity: Callable[[str], Identity]) -> dict[str, Stack]:
     """The stack of every augment, fresh or from its bundle; the misfits of all bundles are listed at once."""
-    stacks, problems = {}, []
-    for feed in graph.stacks:
+    stacks, problems = dict[str, Stack](), list[str]()
+    order = graph.order
+    for feed in sorted(graph.stacks, key=lambda feed: order.index(feed.augment)):  # what feeds an augment is part of it
+        stacks[feed.name] = Stack(graph.sites_of(feed), seed=feed.seed)
         try:
-            stacks[feed.name] = _stack(graph, feed, identity)
+            _fill(stacks, graph, feed, identity)
         except BundleError as error:
-            problems += [f"augments.{feed.augment}.bridges: {line}" for line in str(error).splitlines()]
+            problems += [f"{feed.field}: {line}" for line in str(error).splitlines()]
     if problems:
         raise BundleError.listing(problems)
     return stacks
 
 
-def _stack(graph: Graph, feed: Feed, identity: Callable[[str], Identity]) -> Stack:
-    stack = Stack(graph.sites_of(feed), seed=feed.seed)
+def _fill(stacks: Mapping[str, Stack], graph: Graph, feed: Feed, identity: Callable[[str], Identity]) -> None:
+    """Give a stack the weights of its bundle."""
     if feed.bundle is not None:
+        stack = stacks[feed.name]
         expected = {name: tuple(weight.shape) for name, weight in stack.state_dict().items()}
-        tensors = read_stack(
-            Path(feed.bundle), anchor=identity(feed.into), augment=identity(feed.augment), expected=expected
-        )
-        stack.load_state_dict(tensors)
-    return stack
+        anchor, augment = sides(graph, feed, identity, stacks)
+        stack.load_state_dict(read_stack(Path(feed.bundle), anchor=anchor, augment=augment, expected=expected))
 
 
 def _load_models(graph: Graph, given: Mapping[str, PreTrainedModel]) -> dict[str, PreTrainedModel]:

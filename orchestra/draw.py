@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from orchestra.graph import AnchorLayer, Node, Site
-from orchestra.plan import Plan
+from orchestra.graph import AnchorLayer, Graph, Node, Site
+from orchestra.plan import AugmentCost, Plan
+from orchestra.wiring import ANCHOR
 
 _BOX = (104, 24)  # width and height of a layer
 _PITCH = (224, 36)  # from column to column, and from layer to layer
@@ -34,6 +35,7 @@ class _Column:
     layers_run: int
     joined: frozenset[AnchorLayer]
     label: str
+    state: str = ""
 
     def y(self, layer: AnchorLayer) -> float:
         return self.bottom - (0 if layer == "embedding" else layer + 1) * _PITCH[1]
@@ -46,10 +48,11 @@ def svg(plan: Plan) -> str:
     """
     graph = plan.graph
     tallest = max(node.facts.num_layers for node in (graph.anchor, *graph.augments))
-    sides = len(graph.augments) // 2, (len(graph.augments) + 1) // 2
+    places = _places(graph).values()
+    sides = -min(0, *places), max(0, *places)
     width, height = (1 + sum(sides)) * _PITCH[0], _HEAD + (tallest + 1) * _PITCH[1] + 16
     anchor, *augments = _columns(plan, middle=(sides[0] + 0.5) * _PITCH[0], bottom=height - 16 - _PITCH[1] / 2)
-    by_name = {column.node.name: column for column in augments}
+    by_name = {column.node.name: column for column in (anchor, *augments)}
     markers = (
         f'<marker id="tip-{index}" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
         f'<path d="M0 0 8 4 0 8z" fill="{colour}"/></marker>'
@@ -62,8 +65,8 @@ def svg(plan: Plan) -> str:
             f"<title>{_text(graph.description or 'An Orchestra graph')}</title>",
             f"<defs>{''.join(markers)}</defs>",
             *(
-                _arrow(site, by_name[site.augment], anchor, shift)
-                for site, shift in _spread(graph.sites, by_name, anchor)
+                _arrow(site, by_name[site.augment], by_name[site.into], shift)
+                for site, shift in _spread(graph.sites, by_name)
             ),
             *(line for column in (anchor, *augments) for line in _layers(column)),
             "</svg>",
@@ -73,21 +76,35 @@ def svg(plan: Plan) -> str:
 
 
 def tree(plan: Plan) -> str:
-    """Draw a plan as text: the anchor's layers that have bridges, from the bottom, and what they read."""
+    """Draw a plan as text: the layers of each model that have bridges, from the bottom, and what they read."""
     graph = plan.graph
-    lines = [f"anchor  {_facts(graph.anchor)}"]
-    places = list(dict.fromkeys(site.anchor_layer for site in graph.sites))
+    lines = [f"anchor  {_facts(graph.anchor)}", *_branches(graph, ANCHOR)]
+    for node, cost in zip(graph.augments, plan.costs, strict=True):
+        lines.append(f"{node.name}  {_facts(node)}, {cost.layers_run} run, reads {reading(node)}{_comma(state(cost))}")
+        lines += _branches(graph, node.name)
+    return "\n".join(lines)
+
+
+def state(cost: AugmentCost) -> str:
+    """Why an augment does not run, in a word; nothing where it does."""
+    return "" if cost.runs else "stopped" if cost.enabled else "off"
+
+
+def _comma(word: str) -> str:
+    return f", {word}" if word else ""
+
+
+def _branches(graph: Graph, into: str) -> Iterator[str]:
+    """The layers of a model that have bridges."""
+    sites = [site for site in graph.sites if site.into == into]
+    places = list(dict.fromkeys(site.anchor_layer for site in sites))
     for place in places:
         last = place == places[-1]
-        lines.append(f"{'└' if last else '├'}── {'embedding' if place == 'embedding' else f'layer {place}'}")
-        here = [site for site in graph.sites if site.anchor_layer == place]
+        yield f"{'└' if last else '├'}── {'embedding' if place == 'embedding' else f'layer {place}'}"
+        here = [site for site in sites if site.anchor_layer == place]
         for site in here:
             branch = "└" if site == here[-1] else "├"
-            lines.append(f"{' ' if last else '│'}   {branch}── {site.augment}, layer {site.augment_layer}")
-    for node, cost in zip(graph.augments, plan.costs, strict=True):
-        off = "" if node.enabled else ", off"
-        lines.append(f"{node.name}  {_facts(node)}, {cost.layers_run} run, reads {reading(node)}{off}")
-    return "\n".join(lines)
+            yield f"{' ' if last else '│'}   {branch}── {site.augment}, layer {site.augment_layer}"
 
 
 def reading(node: Node) -> str:
@@ -103,35 +120,53 @@ def _facts(node: Node) -> str:
 
 
 def _columns(plan: Plan, *, middle: float, bottom: float) -> Iterator[_Column]:
-    """The anchor, then the augments: the first to its right, the second to its left, and so on outwards."""
-    graph, sites = plan.graph, plan.graph.sites
+    """The anchor, then the augments."""
+    graph, sites, places = plan.graph, plan.graph.sites, _places(plan.graph)
     yield _Column(
         node=graph.anchor,
         x=middle,
         bottom=bottom,
         colour=_GREY,
         layers_run=graph.anchor.facts.num_layers,
-        joined=frozenset(site.anchor_layer for site in sites),
+        joined=frozenset(site.anchor_layer for site in sites if site.into == ANCHOR),
         label=f"{graph.anchor.facts.num_layers} layers",
     )
     for index, (node, cost) in enumerate(zip(graph.augments, plan.costs, strict=True)):
-        place = (index // 2 + 1) * (-1 if index % 2 else 1)
+        fed = {site.anchor_layer for site in sites if site.into == node.name}
         yield _Column(
             node=node,
-            x=middle + place * _PITCH[0],
+            x=middle + places[node.name] * _PITCH[0],
             bottom=bottom,
             colour=_COLOURS[index % len(_COLOURS)],
             layers_run=cost.layers_run,
-            joined=frozenset(site.augment_layer for site in sites if site.augment == node.name),
+            joined=frozenset({site.augment_layer for site in sites if site.augment == node.name} | fed),
             label=f"{cost.bridge_params:,} trained parameters",
+            state=state(cost),
         )
+
+
+def _places(graph: Graph) -> dict[str, int]:
+    """How many columns to the right of the anchor each augment stands.
+
+    The first that feeds the anchor alone stands to its right, the second to its left, and so on outwards; one that
+    feeds others stands beyond them.
+    """
+    depth: dict[str, int] = {ANCHOR: 0}
+    for name in reversed(graph.order):
+        depth[name] = 1 + max(depth[into] for into in graph.feeds[name])
+    places: dict[str, int] = {}
+    for name in sorted((node.name for node in graph.augments), key=lambda name: (depth[name], name)):
+        left, right = (sum(place * side > 0 for place in places.values()) for side in (-1, 1))
+        fed = [places[into] for into in graph.feeds[name] if into != ANCHOR]
+        places[name] = right + 1 if (fed[0] > 0 if fed else right <= left) else -left - 1
+    return places
 
 
 def _layers(column: _Column) -> Iterator[str]:
     """A model's name and its layers, from the embedding upwards."""
     node, top = column.node, _HEAD - 30
-    off = "" if node.enabled else " (off)"
-    yield f'<g fill="{_GREY}" opacity="{1 if node.enabled else 0.75}">'
+    off = f" ({column.state})" if column.state else ""
+    yield f'<g fill="{_GREY}" opacity="{0.75 if column.state else 1}">'
     yield f"<title>{_text(node.name)}</title>"
     yield _label(
         column.x, top - 34, _short(node.name, 20) + off, f'font-size="15" font-weight="bold" fill="{column.colour}"'
@@ -159,9 +194,9 @@ def _layer(column: _Column, layer: AnchorLayer, *, run: bool) -> str:
     return box + _label(column.x, column.y(layer) + 4, text, f'fill="{ink}"')
 
 
-def _spread(sites: Sequence[Site], augments: Mapping[str, _Column], anchor: _Column) -> Iterator[tuple[Site, float]]:
-    """Each site, and how far from the middle of its anchor layer its arrow ends: no two tips lie upon each other."""
-    ends = [(site.anchor_layer, augments[site.augment].x > anchor.x) for site in sites]
+def _spread(sites: Sequence[Site], columns: Mapping[str, _Column]) -> Iterator[tuple[Site, float]]:
+    """Each site, and how far from the middle of the layer that it feeds its arrow ends: no two tips lie together."""
+    ends = [(site.into, site.anchor_layer, columns[site.augment].x > columns[site.into].x) for site in sites]
     for index, (site, end) in enumerate(zip(sites, ends, strict=True)):
         count = ends.count(end)
         yield site, (ends[:index].count(end) - (count - 1) / 2) * min(8, _BOX[1] / count)
@@ -184,7 +219,7 @@ def _arrow(site: Site, augment: _Column, anchor: _Column, shift: float) -> str:
     tip = _COLOURS.index(augment.colour)
     return (
         f'<path class="bridge" d="{path}" fill="none" stroke="{augment.colour}" stroke-width="1.6"'
-        f' stroke-dasharray="{"none" if augment.node.enabled else "4 4"}"'
+        f' stroke-dasharray="{"4 4" if augment.state else "none"}"'
         f' marker-end="url(#tip-{tip})"><title>{_text(str(site))}</title></path>'
     )
 

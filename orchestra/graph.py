@@ -108,12 +108,14 @@ class Feed:
     """One stack: who is read, who is fed, and where its bridges come from.
 
     Attributes:
+        field: where the document says so.
         bundle: the folder of its bundle; None for a fresh stack.
         seed: of fresh weights.
     """
 
     augment: str
-    into: str = ANCHOR
+    into: str
+    field: str
     bundle: str | None = None
     seed: int = 0
 
@@ -178,6 +180,10 @@ class Graph:
             wires.add_edge(site.augment, site.into, key=site.key)
         return wires
 
+    def place_of(self, stack: Feed) -> str:
+        """Where a stack's bundle goes below a folder of bundles: by augment, and by target where there are several."""
+        return stack.augment if len(self.feeds[stack.augment]) == 1 else f"{stack.augment}/{stack.into}"
+
     def sites_of(self, stack: Feed) -> tuple[Site, ...]:
         """The sites of one stack."""
         return tuple(site for site in self.sites if (site.augment, site.into) == (stack.augment, stack.into))
@@ -235,6 +241,7 @@ def _stacks(spec: GraphSpec, facts: Facts) -> Iterator[Feed]:
             yield Feed(
                 augment=name,
                 into=into,
+                field=augment.field(name, into),
                 bundle=None if isinstance(bridges, BridgeRecipe) else facts.bundles[stack_name(name, into)].source,
                 seed=bridges.seed if isinstance(bridges, BridgeRecipe) else 0,
             )
@@ -314,9 +321,7 @@ def _place(
         run: how many layers of a fed augment run; None for the anchor, all of whose layers do.
     """
     fed, reader, stack = facts.models[into], facts.models[name], stack_name(name, into)
-    field_ = (
-        f"augments.{name}.into.{into}" if isinstance(spec.augments[name].into, dict) else f"augments.{name}.bridges"
-    )
+    field_ = spec.augments[name].field(name, into)
     whom = "the anchor" if into == ANCHOR else into
     if isinstance(bridges, BridgeRecipe):
         some = replace(fed, num_layers=run or fed.num_layers)

@@ -135,6 +135,10 @@ class AugmentSpec(ModelSpec):
         """Whom this augment feeds, and by which bridges."""
         return dict(self.into) if isinstance(self.into, dict) else dict.fromkeys(self.into, self.bridges)
 
+    def field(self, name: str, into: str) -> str:
+        """Where the document says what the bridges into a model are."""
+        return f"augments.{name}." + (f"into.{into}" if isinstance(self.into, dict) else "bridges")
+
 
 class GraphSpec(Closed):
     """A graph document: one anchor and the augments that are joined to it."""

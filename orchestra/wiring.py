@@ -41,20 +41,20 @@ def above(feeds: Feeds, names: Iterable[str]) -> frozenset[str]:
 def misfits(feeds: Mapping[str, Iterable[str]]) -> Iterator[str]:
     """Every reason why augments that feed each other so are no graph that ends in the anchor, a line each."""
     models = {ANCHOR, *feeds}
-    known = {name: [target for target in targets if target in models] for name, targets in feeds.items()}
+    known = {name: [target for target in targets if target in models - {name}] for name, targets in feeds.items()}
     wires = _graph(known)
     for name, targets in sorted(feeds.items()):
         yield from _names(name, list(targets), models)
     loops = [loop for loop in nx.strongly_connected_components(wires) if len(loop) > 1]
     for loop in sorted(map(sorted, loops)):
-        inside: nx.DiGraph[str] = nx.DiGraph(wires.subgraph(loop))
-        path = [edge[0] for edge in nx.find_cycle(inside, loop[0])]
+        steps = nx.find_cycle(wires.subgraph(loop), loop[0])
+        path = [str(step[0]) for step in steps]
         first = path.index(min(path))
         told = " -> ".join([*path[first:], *path[: first + 1]])
         yield f"augments.{min(path)}.into closes a cycle: {told}; drop one of its steps."
-    lost = set(feeds) - nx.ancestors(wires, ANCHOR)
-    for name in sorted(lost - {each for loop in loops for each in loop}):
-        if len(known[name]) == len(list(feeds[name])) and known[name] != [name]:
+    reached: set[str] = nx.ancestors(wires, ANCHOR)
+    for name in sorted(feeds.keys() - reached - {each for loop in loops for each in loop}):
+        if len(known[name]) == len(list(feeds[name])):  # else its names are wrong, and that has been said
             yield f"augments.{name} feeds {', '.join(sorted(known[name]))}, from where nothing reaches the anchor."
 
 

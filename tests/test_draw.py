@@ -55,6 +55,20 @@ def test_an_arrow_leads_from_the_augments_layer_to_the_anchors() -> None:
     assert end == [x + 104 + 2, y + 12]
 
 
+def test_an_augment_that_feeds_another_stands_beyond_it_and_its_arrow_ends_there() -> None:
+    content = document(kv={"into": ["tetum"], "bridges": PAIRS["bridges"]}, self={}, tetum={"enabled": False})
+    picture = drawn(content, self=DIGITS)
+    columns = {
+        titles(group)[0]: float(next(group.iter(f"{NAMESPACE}rect")).get("x", 0))
+        for group in picture.iter(f"{NAMESPACE}g")
+    }
+    assert columns == {"anchor": 508.0, "self": 732.0, "tetum": 284.0, "kv": 60.0}
+    ends = [float(re.findall(r"-?[\d.]+", arrow.get("d") or "")[-2]) for arrow in arrows(picture)]
+    assert ends == [282.0, 282.0, 282.0, 614.0, 506.0]
+    assert {"kv (stopped)", "tetum (off)", "self"} <= set(texts(picture))
+    assert [arrow.get("stroke-dasharray") for arrow in arrows(picture)] == ["4 4"] * 4 + ["none"]
+
+
 def test_layers_stand_upon_each_other_from_the_embedding_upwards() -> None:
     for group in drawn(document(kv={}, tetum={})).iter(f"{NAMESPACE}g"):
         heights = [float(box.get("y", 0)) for box in group.iter(f"{NAMESPACE}rect")]
@@ -149,6 +163,22 @@ def test_the_tree_says_what_each_augment_reads() -> None:
         "kv  gpt2, width 14, 3 layers, 3 run, reads a stream of the prompt",
         "tetum  bloom, width 26, 7 layers, 7 run, reads the prompt's ids, off",
     ]
+
+
+def test_the_tree_shows_what_feeds_each_augment_and_what_is_stopped() -> None:
+    low = {"bridges": {"pairs": [pair(2, 3)]}, "enabled": False}
+    into = {"tetum": {"pairs": [pair(0, "embedding"), pair(1, 2)]}}
+    assert tree(plan(document(kv={"into": into}, tetum=low))) == (
+        "anchor  llama, width 22, 5 layers\n"
+        "└── layer 3\n"
+        "    └── tetum, layer 2\n"
+        "kv  gpt2, width 14, 3 layers, 2 run, reads the anchor's ids, stopped\n"
+        "tetum  bloom, width 26, 7 layers, 3 run, reads the anchor's ids, off\n"
+        "├── embedding\n"
+        "│   └── kv, layer 0\n"
+        "└── layer 2\n"
+        "    └── kv, layer 1"
+    )
 
 
 def test_the_tree_shows_sites_from_the_bottom_and_every_model() -> None:

@@ -8,7 +8,7 @@ import pytest
 from orchestra import graph as graphs
 from orchestra import spec as specs
 from orchestra.errors import GraphError
-from orchestra.graph import ALIGNMENT_VERSION, BundleFacts, Facts, Site
+from orchestra.graph import ALIGNMENT_VERSION, BundleFacts, Facts, Feed, Site
 from tests.papers import DIGITS, KV, MODELS, check, document, pair
 
 
@@ -99,15 +99,12 @@ def test_a_node_holds_what_the_document_says_of_its_model() -> None:
     bundle = BundleFacts(source="/b", sites=(tetum_site(),), alignment_version=ALIGNMENT_VERSION)
     graph = graphs.check(specs.parse(content), Facts(models=MODELS, bundles={"tetum": bundle}))
     kv, tetum = graph.augments
-    assert (kv.name, kv.enabled, kv.dtype, kv.device, kv.seed, kv.bundle) == (
-        "kv",
-        False,
-        "bfloat16",
-        "cuda:1",
-        7,
-        None,
+    assert (kv.name, kv.enabled, kv.dtype, kv.device) == ("kv", False, "bfloat16", "cuda:1")
+    assert (tetum.enabled, tetum.dtype, tetum.device) == (True, "auto", "auto")
+    assert graph.stacks == (
+        Feed(augment="kv", into="anchor", field="augments.kv.bridges", seed=7),
+        Feed(augment="tetum", into="anchor", field="augments.tetum.bridges", bundle="/b"),
     )
-    assert (tetum.enabled, tetum.dtype, tetum.device, tetum.seed, tetum.bundle) == (True, "auto", "auto", 0, "/b")
     assert (graph.anchor.name, graph.anchor.dtype, graph.anchor.facts) == ("anchor", "float16", DIGITS)
     assert [site.augment for site in graph.sites] == ["tetum", "kv"]
 
@@ -232,7 +229,6 @@ LATER: list[tuple[dict[str, Any], str]] = [
         {"bridges_revision": "v1"},
         "augments.kv.bridges_revision is 'v1'; this version loads bundles from local folders only, which have none.",
     ),
-    ({"into": ["tetum"]}, "augments.kv.into is ['tetum']; this version feeds ['anchor'] only."),
 ]
 
 
@@ -257,9 +253,84 @@ def test_the_anchors_later_fields_are_refused_by_name() -> None:
 
 
 def test_every_field_of_the_document_is_served_or_refused() -> None:
-    served = {"model", "dtype", "device", "tokenizer", "bridges", "enabled", "template", "tail", "context"}
+    served = {"model", "dtype", "device", "tokenizer", "bridges", "enabled", "template", "tail", "context", "into"}
     refused = {name for fields, _ in LATER for name in fields}
     assert served | refused == set(specs.AugmentSpec.model_fields)
+
+
+# -- augments that feed augments ------------------------------------------------------------------------------------
+
+
+def test_who_is_fed_by_another_is_placed_first_and_bridges_spread_over_the_layers_that_run() -> None:
+    content = document(
+        kv={"into": ["tetum", "anchor"], "bridges": {"every": 1}}, tetum={"bridges": {"pairs": [pair(4, 0)]}}
+    )
+    graph = check(content)
+    assert [str(site).split("   ")[0] for site in graph.sites] == [
+        "tetum 1 <- kv 0",
+        "tetum 3 <- kv 1",
+        "tetum 4 <- kv 2",
+        "anchor 0 <- tetum 4",
+        "anchor 1 <- kv 0",
+        "anchor 3 <- kv 1",
+        "anchor 4 <- kv 2",
+    ]
+    assert graph.sites[0] == Site(
+        augment="kv", augment_layer=0, anchor_layer=1, d_augment=14, d_anchor=26, num_heads=13, into="tetum"
+    )
+    assert graph.order == ("kv", "tetum")
+    assert graph.feeds == {"kv": ("anchor", "tetum"), "tetum": ("anchor",)}
+    assert [(stack.name, graph.place_of(stack)) for stack in graph.stacks] == [
+        ("kv", "kv/anchor"),
+        ("kv>tetum", "kv/tetum"),
+        ("tetum", "tetum"),
+    ]
+    assert sorted(graph.wiring().edges(keys=True))[3:5] == [
+        ("kv", "tetum", "anchor_1_from_0"),
+        ("kv", "tetum", "anchor_3_from_1"),
+    ]
+
+
+def test_each_model_that_is_fed_may_have_bridges_of_its_own() -> None:
+    into = {"tetum": {"pairs": [pair(0, "embedding")], "seed": 3}, "anchor": {"gate": "token"}}
+    graph = check(document(kv={"into": into}, tetum={}))
+    assert [(site.into, site.anchor_layer, site.gate) for site in graph.sites if site.augment == "kv"] == [
+        ("tetum", "embedding", "scalar"),
+        ("anchor", 4, "token"),
+    ]
+    assert [(stack.name, stack.field, stack.seed) for stack in graph.stacks] == [
+        ("kv", "augments.kv.into.anchor", 0),
+        ("kv>tetum", "augments.kv.into.tetum", 3),
+        ("tetum", "augments.tetum.bridges", 0),
+    ]
+
+
+def test_what_is_wrong_with_bridges_into_an_augment_is_told_of_that_augment() -> None:
+    low: dict[str, Any] = {"bridges": {"pairs": [pair(2, 0)]}}
+    wrong = {"pairs": [pair(0, 3), pair(0, 7), pair(1, 0), pair(1, 0)], "heads": 4}
+    assert told(document(kv={"into": {"tetum": wrong}}, tetum=low)) == [
+        "augments.kv.into.tetum.pairs.1.anchor_layer is 7, but tetum has 7 layers, numbered 0 to 6.",
+        "augments.kv.into.tetum.pairs.3 joins augment layer 1 to tetum layer 0 again; "
+        "augments.kv.into.tetum.pairs.2 does so already.",
+        "augments.kv.into.tetum.pairs.0.anchor_layer is 3, but tetum is read at its layer 2 at most, and what lies "
+        "above is never run.",
+        "augments.kv.into.tetum.heads is 4, which does not divide tetum's width 26.",
+    ]
+
+
+def test_one_bundle_cannot_lead_into_two_models() -> None:
+    assert told(document(kv={"into": ["anchor", "tetum"], "bridges": "b"}, tetum={})) == [
+        "augments.kv.bridges is 'b', and a bundle leads into one model, but 'into' names 2; give each its own in "
+        '\'into\': {"anchor": "...", "tetum": "..."}.'
+    ]
+
+
+def test_a_wiring_that_does_not_end_in_the_anchor_is_refused_with_all_else() -> None:
+    assert told(document(kv={"into": ["tetum"], "revision": "main"}, tetum={"into": ["kv", "python"]})) == [
+        "augments.kv.revision is 'main'; this version loads local folders only, which have none.",
+        'augments.tetum.into names "python", which is no model of this graph; it has anchor, kv.',
+        "augments.kv.into closes a cycle: kv -> tetum -> kv; drop one of its steps.",
+    ]
 
 
 # -- bundles ---------------------------------------------------------------------------------------------------------
@@ -303,7 +374,6 @@ def test_what_could_not_be_read_is_listed_with_all_else_and_asked_nothing() -> N
     with pytest.raises(GraphError) as caught:
         graphs.check(specs.parse(content), known, ["augments.kv.model is lost.", "augments.tetum.bridges is lost."])
     assert str(caught.value).splitlines() == [
-        "augments.kv.into is ['tetum']; this version feeds ['anchor'] only.",
         "augments.kv.model is lost.",
         "augments.tetum.bridges is lost.",
     ]

@@ -35,6 +35,16 @@ def test_an_augment_runs_up_to_its_highest_tapped_layer_and_no_further() -> None
     assert (tetum.augment, tetum.enabled, tetum.layers_run, tetum.num_layers) == ("tetum", False, 7, 7)
 
 
+def test_switching_off_a_middle_model_stops_what_feeds_only_it() -> None:
+    content = document(kv={"into": ["tetum"]}, self={"into": ["anchor", "tetum"]}, tetum={"enabled": False})
+    found = plan(content, self=DIGITS).costs
+    assert [(cost.augment, cost.enabled, cost.runs) for cost in found] == [
+        ("kv", True, False),
+        ("self", True, True),
+        ("tetum", False, False),
+    ]
+
+
 def test_the_bytes_of_bridges_are_those_of_fp32() -> None:
     (cost,) = plan(document(kv={"bridges": {"every": 1}})).costs
     assert cost.bridge_params == 3 * num_params(plan(document()).graph.sites[0])

@@ -83,7 +83,24 @@ def told(content: Any) -> list[str]:
             'augments.kv.dtype is "fp8"; allowed: "auto", "float32", "bfloat16", "float16" or "float64".',
         ),
         ({"device": 0}, "augments.kv.device is 0; allowed: a text."),
-        ({"into": "kv"}, 'augments.kv.into is "kv"; allowed: a list.'),
+        ({"into": "kv"}, 'augments.kv.into is "kv"; allowed: a list, or an object.'),
+        ({"into": []}, "augments.kv.into is []; allowed: at least one entry, or an object."),
+        ({"into": {}}, "augments.kv.into is {}; allowed: a list, or at least one entry."),
+        ({"into": {"code": 3}}, "augments.kv.into.code is 3; allowed: a text, or an object."),
+        ({"into": {"code": {"evry": 2}}}, "augments.kv.into.code.evry is an unknown field; did you mean 'every'?"),
+        (
+            {"into": {"code": {"pairs": [{"anchor_layer": 1}]}}},
+            "augments.kv.into.code.pairs.0.augment_layer is missing: the augment's layer whose output is read.",
+        ),
+        (
+            {"into": {"Code": "b"}},
+            'augments.kv.into has the name "Code"; allowed: a-z, 0-9, "_" and "-", starting with a letter, '
+            "at most 64 characters.",
+        ),
+        (
+            {"into": {"code": "b"}, "bridges": "c"},
+            "augments.kv: 'bridges' and an 'into' that names bridges exclude each other: drop 'bridges'.",
+        ),
         (
             {"into": ["The Anchor"]},
             'augments.kv.into.0 is "The Anchor"; allowed: a-z, 0-9, "_" and "-", starting with a letter, '

@@ -160,6 +160,11 @@ augments = st.fixed_dictionaries(
         "context": st.sampled_from(["refresh", "prompt"]),
         "into": st.lists(names | st.just("anchor"), min_size=1, max_size=3),
     },
+) | st.fixed_dictionaries(
+    {
+        "model": texts,
+        "into": st.dictionaries(names | st.just("anchor"), texts | recipes, min_size=1, max_size=3),
+    }
 )
 documents = st.fixed_dictionaries(
     {

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from orchestra import paper
-from orchestra.draw import reading
+from orchestra.draw import reading, state
 from orchestra.plan import Plan
 
 
@@ -32,12 +32,12 @@ def _models(planned: Plan) -> Table:
     """A row per model: what of it is run, and its size."""
     table = Table("model", "from", "layers run", "width", "parameters", "on disk")
     anchor = planned.graph.anchor
-    runs = {cost.augment: (cost.layers_run, cost.weight_bytes) for cost in planned.costs}
-    runs["anchor"] = (anchor.facts.num_layers, anchor.facts.weight_bytes)
+    runs = {cost.augment: (cost.layers_run, cost.weight_bytes, state(cost)) for cost in planned.costs}
+    runs["anchor"] = (anchor.facts.num_layers, anchor.facts.weight_bytes, "")
     for node in (anchor, *planned.graph.augments):
-        layers_run, weight_bytes = runs[node.name]
+        layers_run, weight_bytes, why = runs[node.name]
         table.add_row(
-            node.name if node.enabled else f"{node.name} (off)",
+            f"{node.name} ({why})" if why else node.name,
             Path(node.facts.source).name,
             f"{layers_run} of {node.facts.num_layers}",
             str(node.facts.d_model),
@@ -48,21 +48,26 @@ def _models(planned: Plan) -> Table:
 
 
 def _stacks(planned: Plan) -> Table:
-    """A row per augment: what it reads, and what its bridges add."""
-    table = Table("stack of", "reads", "bridges", "trained parameters", "in fp32")
+    """A row per augment: what it reads, whom it feeds, and what its bridges add."""
+    table = Table("stack of", "reads", "feeds", "bridges", "trained parameters", "in fp32")
     for node, cost in zip(planned.graph.augments, planned.costs, strict=True):
         table.add_row(
-            cost.augment, reading(node), str(cost.num_bridges), f"{cost.bridge_params:,}", _bytes(cost.bridge_bytes)
+            cost.augment,
+            reading(node),
+            ", ".join(planned.graph.feeds[node.name]),
+            str(cost.num_bridges),
+            f"{cost.bridge_params:,}",
+            _bytes(cost.bridge_bytes),
         )
     return table
 
 
 def _bridges(planned: Plan) -> Table:
     """A row per bridge, in the order in which they run."""
-    table = Table("anchor layer", "reads", "width", "heads", "gate", "positions", "variant")
+    table = Table("layer", "reads", "width", "heads", "gate", "positions", "variant")
     for site in planned.graph.sites:
         table.add_row(
-            str(site.anchor_layer),
+            f"{site.into} {site.anchor_layer}",
             f"{site.augment} {site.augment_layer}",
             f"{site.d_augment} -> {site.d_anchor}",
             str(site.num_heads),

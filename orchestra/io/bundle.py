@@ -29,6 +29,9 @@ class Identity(Closed):
         conversion: how a file that is not safetensors became tensors; the fingerprint is the file's.
         template: of an augment, the text that the anchor's special tokens become in its stream.
         tail: of an augment, whether what its stream holds back is read ahead; None where nothing is.
+        fed: of an augment that others feed, SHA-256 of the weights of their bundles; None where nobody does.
+        text: of a fed augment that reads a stream, SHA-256 of the tokenizer whose tokens it is a stream of; None where
+            it does not, or where who feeds it reads the same tokens.
     """
 
     name: str
@@ -42,6 +45,8 @@ class Identity(Closed):
     conversion: str | None = None
     template: dict[str, str] | None = None
     tail: Literal["provisional"] | None = None
+    fed: tuple[str, ...] | None = None
+    text: str | None = None
 
 
 class BundleSite(Closed):
@@ -147,9 +152,9 @@ def read_config(folder: Path) -> BundleConfig:
 
 
 def config_text(config: BundleConfig) -> str:
-    """What a bundle's config is written as: a template and a tail only where there is one."""
+    """What a bundle's config is written as: what few models have only where there is some."""
     absent: dict[str, set[str]] = {
-        side: {field for field in ("template", "tail") if getattr(getattr(config, side), field) is None}
+        side: {field for field in ("template", "tail", "fed", "text") if getattr(getattr(config, side), field) is None}
         for side in ("anchor", "augment")
     }
     content = config.model_dump(exclude=absent)
@@ -212,6 +217,12 @@ def misfits(config: BundleConfig, *, anchor: Identity, augment: Identity) -> Ite
         if trained.tail != given.tail:
             was, found = (side.tail or "held" for side in (trained, given))
             yield f"the {role}'s tail is {found}, and it was trained with {was}"
+        if trained.fed != given.fed:
+            was, found = (", ".join(each[:12] for each in side.fed or ()) or "nobody" for side in (trained, given))
+            yield f"the {role} is fed by {found}, and it was trained when it was fed by {was}"
+        if trained.text != given.text:
+            was, found = (side.text[:12] if side.text else "none" for side in (trained, given))
+            yield f"the tokenizer of the {role}'s text is {found}, and it was trained with {was}"
         if trained.conversion != given.conversion:
             was, found = (side.conversion or "none, but safetensors" for side in (trained, given))
             yield f"the {role}'s conversion is {found}, and it was trained with {was}"

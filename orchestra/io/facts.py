@@ -62,7 +62,7 @@ def gather(
         for into, bridges in augment.feeds().items():
             if isinstance(bridges, BridgeRecipe):
                 continue
-            field = f"augments.{name}." + (f"into.{into}" if isinstance(augment.into, dict) else "bridges")
+            field = augment.field(name, into)
             try:
                 bundles[stack_name(name, into)] = bundle_facts(locate(bridges, base, field), name, into)
             except OrchestraError as error:

@@ -8,7 +8,7 @@ from orchestra.io.bundle import Identity
 from orchestra.io.stacks import write_bundle
 from orchestra.nn.stack import Stack
 from orchestra.plan import Plan
-from orchestra.runtime.toggles import Toggles
+from orchestra.runtime.sides import sides
 
 
 class Saved:
@@ -16,8 +16,7 @@ class Saved:
 
     plan: Plan
     _identify: Callable[[str], Identity]
-    _toggles: Toggles
-    stack: Callable[[str], Stack]
+    stack: Callable[..., Stack]
 
     def save_bridges(
         self,
@@ -28,6 +27,8 @@ class Saved:
     ) -> None:
         """Write each augment's stack as a bundle into `folder/<augment>`; an earlier bundle there is replaced.
 
+        The stacks of an augment that feeds several models go into `folder/<augment>/<model>`.
+
         Args:
             recipe: how the bridges were trained, for the cards.
             scores: what the composition reaches, for the cards.
@@ -35,24 +36,31 @@ class Saved:
         Raises:
             BundleError: a weight is NaN or infinite, or a folder there is not a bundle.
         """
-        for name in self._toggles.names:
-            self.save_stack(name, Path(folder) / name, recipe=recipe, scores=scores)
+        graph = self.plan.graph
+        for stack in graph.stacks:
+            place = Path(folder) / graph.place_of(stack)
+            self.save_stack(stack.augment, place, into=stack.into, recipe=recipe, scores=scores)
 
     def save_stack(
         self,
         name: str,
         folder: Path,
         *,
+        into: str | None = None,
         recipe: Mapping[str, Any] | None = None,
         scores: Mapping[str, Any] | None = None,
     ) -> None:
-        """Write the stack of one augment as a bundle; see `save_bridges`."""
+        """Write the stack of one augment as a bundle; see `save_bridges`, and `stack` for `into`."""
+        graph, stack = self.plan.graph, self.stack(name, into)
+        feed = next(feed for feed in graph.stacks if self.stack(feed.augment, feed.into) is stack)
+        stacks = {feed.name: self.stack(feed.augment, feed.into) for feed in graph.stacks}
+        anchor, augment = sides(graph, feed, self._identify, stacks)
         write_bundle(
             folder,
-            {key: weight.detach().cpu() for key, weight in self.stack(name).state_dict().items()},
-            sites=tuple(site for site in self.plan.graph.sites if site.augment == name),
-            anchor=self._identify("anchor"),
-            augment=self._identify(name),
+            {key: weight.detach().cpu() for key, weight in stack.state_dict().items()},
+            sites=graph.sites_of(feed),
+            anchor=anchor,
+            augment=augment,
             recipe=recipe,
             scores=scores,
         )

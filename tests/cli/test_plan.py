@@ -23,12 +23,20 @@ def test_the_plan_says_what_runs_and_what_each_augment_adds(run: Run, tmp_path: 
         ["anchor", "digits", "5 of 5", "22", "3", "12 bytes"],
         ["kv", "kv", "2 of 3", "14", "3", "12 bytes"],
         ["self (off)", "digits", "5 of 5", "22", "3", "counted above"],
-        ["kv", "the anchor's ids", "2", "4,694", "18.8 kB"],
-        ["self", "the prompt's ids", "1", "2,509", "10.0 kB"],
-        ["embedding", "kv 1", "14 -> 22", "1", "token", "rotary", "orchestra"],
-        ["3", "kv 0", "14 -> 22", "1", "token", "rotary", "orchestra"],
-        ["4", "self 4", "22 -> 22", "11", "scalar", "rotary", "orchestra"],
+        ["kv", "the anchor's ids", "anchor", "2", "4,694", "18.8 kB"],
+        ["self", "the prompt's ids", "anchor", "1", "2,509", "10.0 kB"],
+        ["anchor embedding", "kv 1", "14 -> 22", "1", "token", "rotary", "orchestra"],
+        ["anchor 3", "kv 0", "14 -> 22", "1", "token", "rotary", "orchestra"],
+        ["anchor 4", "self 4", "22 -> 22", "11", "scalar", "rotary", "orchestra"],
     ]
+
+
+def test_the_plan_shows_who_feeds_whom_and_who_is_stopped(run: Run, tmp_path: Path) -> None:
+    path = graph_file(tmp_path, kv={"into": ["tetum"]}, tetum={"enabled": False})
+    found = rows(run("plan", path).out)
+    assert [row[0] for row in found[:3]] == ["anchor", "kv (stopped)", "tetum (off)"]
+    assert [row[2] for row in found[3:5]] == ["tetum", "anchor"]
+    assert [row[:2] for row in found[5:]] == [["tetum 6", "kv 2"], ["anchor 4", "tetum 6"]]
 
 
 def test_the_plan_as_json_is_the_whole_of_it(run: Run, tmp_path: Path) -> None:
