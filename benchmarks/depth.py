@@ -1,15 +1,15 @@
 """Does it help that an augment feeds an augment? An account number behind a name, and a balance behind the number.
 
 The shipped `kv` knows which number stands behind a key, a fresh `ledger` which balance behind a number, the anchor
-`digits` how to compute. `#34` asks for the balance of 34, `#<kqz>` for that of whatever stands behind the key kqz:
+`digits` how to compute. `#34;` asks for the balance of 34, `#<kqz>;` for that of whatever stands behind the key kqz:
 nobody knows that, `kv` and `ledger` only together.
 
     python benchmarks/depth.py --output runs/depth
 
-trains `ledger`, its stack into the anchor (on `#34`, all numbers), and then one more stack from `kv`, in four ways of one
-size: into the anchor (flat) and into `ledger` (deep), on the same questions `#<kqz>`, of which the balances of a fifth
-of the numbers are left out; `taught`, into `ledger` by itself, with no anchor, no question and no balance in sight; and
-no training at all, the bundle that ships (`as it ships`). One thread, CPU; what is there already is not done again.
+trains `ledger`, its stack into the anchor (on `#34;`, all numbers), and then one more stack from `kv`, of one size
+each: into the anchor (flat) and into `ledger` (deep), on the same questions `#<kqz>;`, of which the balances of a fifth
+of the numbers are left out; `apart`, into `ledger` with `ledger` as the anchor, and no balance in sight; and with no
+training at all, the bundle that ships (`as it ships`). One thread, CPU; what is there already is not done again.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from orchestra.lab.measure import score
 from orchestra.lab.models import freeze_answers, small_llama, write_number_embeddings
 from orchestra.lab.surroundings import letters
 from orchestra.lab.table import Table
-from orchestra.lab.tokenizer import END, NUMBERS, build
+from orchestra.lab.tokenizer import END, NUMBERS, PAD_ID, build
 
 SHIPPED = Path(__file__).parents[1]
 TABLE = Table()
@@ -46,28 +46,34 @@ BRIDGES = Fit(steps=500, batch=64, rate=3e-3, muon=0.0, weight_decay=0.01, warmu
 
 
 def _number(rng: random.Random, _: bool | None) -> str:
-    return f"#{rng.randint(0, MAX_VALUE)}"
+    return f"#{rng.randint(0, MAX_VALUE)};"
 
 
 def _number_pieces(atom: str) -> tuple[Piece, ...]:
-    return ("#", None), (atom[1:], BALANCES[int(atom[1:])]), (" ", None)
+    return (atom[:-1], None), (";", BALANCES[int(atom[1:-1])]), (" ", None)
 
 
-def _keys(*, held_out: bool) -> Domain:
-    """Names whose number is, or is not, one of those held out."""
+def _key_pieces(atom: str) -> tuple[Piece, ...]:
+    return (atom[:-1], None), (";", BALANCES[TABLE.values[atom[2:-2]]]), (" ", None)
+
+
+def _named_pieces(atom: str) -> tuple[Piece, ...]:
+    """Not what the number's balance is, but which number it is, once the key has been read."""
+    return (atom[:-2], None), (">", TABLE.values[atom[2:-2]]), ("; ", None)
+
+
+def _keys(pieces: Callable[[str], tuple[Piece, ...]], *, held_out: bool | None) -> Domain:
+    """Keys whose number is, or is not, one of those held out; None for all."""
     groups = {
-        seen: [key for key in keys if (TABLE.values[key] in HELD_OUT) is held_out]
+        seen: [key for key in keys if held_out is None or (TABLE.values[key] in HELD_OUT) is held_out]
         for seen, keys in ((True, TABLE.seen), (False, TABLE.unseen))
     }
-
-    def pieces(atom: str) -> tuple[Piece, ...]:
-        return (atom[:-1], None), (">", BALANCES[TABLE.values[atom[2:-1]]]), (" ", None)
-
-    return Domain(name="kv", draw=lambda rng, seen: f"#<{rng.choice(groups[bool(seen)])}>", pieces=pieces)
+    return Domain(name="kv", draw=lambda rng, seen: f"#<{rng.choice(groups[bool(seen)])}>;", pieces=pieces)
 
 
 NUMBER = Domain(name="ledger", draw=_number, pieces=_number_pieces)
-KEYS, KEYS_HELD_OUT = _keys(held_out=False), _keys(held_out=True)
+KEYS, KEYS_HELD_OUT = _keys(_key_pieces, held_out=False), _keys(_key_pieces, held_out=True)
+NAMED = _keys(_named_pieces, held_out=None)
 
 
 def lesson(rng: random.Random, _: int) -> recital.Recital:
@@ -78,7 +84,7 @@ def lesson(rng: random.Random, _: int) -> recital.Recital:
         before = f"<{letters(rng, 6)}" if rng.random() < 0.6 else ""
         asked = rng.random() < 0.75
         found += [(("#" if asked else "") + before, None)] if asked or before else []
-        found += [(str(number), BALANCES[number] if asked else None), (" ", None)]
+        found += [(str(number), None), (";", BALANCES[number] if asked else None), (" ", None)]
         if rng.random() < 0.5:
             found.append((rng.choice(("+ ", "- ", "=", "x ")), None))
     return tuple(found)
@@ -95,7 +101,7 @@ def learn_ledger(output: Path) -> Path:
     encode = partial(recital.encode, words, answers=NUMBERS)
     for index, (steps, rate, size) in enumerate(((700, 1e-3, 0.9), (400, 3e-4, 0.6))):
         freeze_answers(model, [vocabulary[token] for token in (*NUMBERS, END)], size=size)
-        settings = Fit(steps=steps, batch=96, rate=rate, weight_decay=0.02, warmup=50, seed=index)
+        settings = Fit(steps=steps, batch=96, rate=rate, weight_decay=0.02, warmup=50, seed=index, noise=0.2)
         loss = fit(model, lesson, encode, settings, checkpoint=output / f"ledger-{index}.pt", title=f"ledger {index}")
         print("ledger", index, round(loss, 4), flush=True)
     model.save_pretrained(folder)
@@ -142,35 +148,31 @@ def learn_stack(output: Path, name: str, content: dict[str, Any], augment: str, 
     return bundle
 
 
-def teach(output: Path) -> Path:
+def learn_apart(output: Path) -> Path:
     """Train `kv` into `ledger` with `ledger` as the anchor: the end of a key is to be read as its number is."""
-    bundle, words = output / "taught", build()
+    bundle, words = output / "apart", build()
     if bundle.is_dir():
         return bundle
     content = document(output, kv={"bridges": fresh(2)})
     content["anchor"]["model"] = str(output / "ledger")
-    model, rng = orchestra.load(content), random.Random("teach")
+    model, rng = orchestra.load(content), random.Random("apart")
     weights = [weight for _, weight in model.trainable()]
     optimizer = torch.optim.AdamW(weights, lr=BRIDGES.rate, betas=(0.9, 0.98), weight_decay=BRIDGES.weight_decay)
     rates = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=BRIDGES.rate, total_steps=BRIDGES.steps)
     embed, started = model.get_input_embeddings(), time.process_time()
     for step in range(BRIDGES.steps):
-        rows = [[rng.choice(TABLE.seen) for _ in range(rng.randint(1, 2))] for _ in range(BRIDGES.batch)]
-        read = [[("#<" + key, "#<" + key), (">", str(TABLE.values[key])), (" ", " ")] for row in rows for key in row]
-        texts, twins = (["".join(pair[side] for pair in row) for row in read] for side in (0, 1))
-        ids = words(texts, return_tensors="pt", padding=True, padding_side="right")
-        goal = embed(words(twins, return_tensors="pt", padding=True, padding_side="right")["input_ids"])
-        states = model(**ids, output_hidden_states=True).hidden_states[0]
-        real = ids["attention_mask"][..., None]
-        gap = ((states - goal).square() * real).sum() / ((embed(ids["input_ids"]) - goal).square() * real).sum()
+        ids, _, twins = encode_with_twins(words, [exercise(rng, NAMED) for _ in range(BRIDGES.batch)])
+        real, goal = (ids != PAD_ID)[..., None], embed(twins)
+        states = model(ids, attention_mask=real[..., 0], output_hidden_states=True).hidden_states[0]
+        gap = ((states - goal).square() * real).sum() / ((embed(ids) - goal).square() * real).sum()
         gap.backward()
         torch.nn.utils.clip_grad_norm_(weights, 1.0)
         optimizer.step()
         rates.step()
         optimizer.zero_grad()
         if step % 50 == 0 or step == BRIDGES.steps - 1:
-            print("taught", step, f"gap {gap.item():.3f}", flush=True)
-    print("taught", f"{time.process_time() - started:.0f} CPU-s", flush=True)
+            print("apart", step, f"gap {gap.item():.3f}", flush=True)
+    print("apart", f"{time.process_time() - started:.0f} CPU-s", flush=True)
     model.save_stack("kv", bundle)
     return bundle
 
@@ -179,9 +181,9 @@ def measure(content: dict[str, Any], questions: int) -> dict[str, str]:
     """What a composition answers at once, in percent of these questions."""
     model = orchestra.load(content)
     domains: dict[str, list[Domain]] = {
-        "#34": [NUMBER],
-        "#<kqz>": [KEYS],
-        "#<kqz>, balance held out": [KEYS_HELD_OUT],
+        "#34;": [NUMBER],
+        "#<kqz>;": [KEYS],
+        "#<kqz>; balance held out": [KEYS_HELD_OUT],
         "digits": [],
     }
     found = {}
@@ -209,7 +211,7 @@ def main() -> None:
 
     ways: dict[str, Callable[[], dict[str, Any]]] = {
         "as it ships": lambda: graph("anchor", str(SHIPPED / "bridges/kv-small/kv")),
-        "taught": lambda: graph("ledger", str(teach(output))),
+        "apart": lambda: graph("ledger", str(learn_apart(output))),
         "flat": lambda: graph("anchor", str(learn_stack(output, "flat", graph("anchor", fresh(2)), "kv", KEYS))),
         "deep": lambda: graph("ledger", str(learn_stack(output, "deep", graph("ledger", fresh(2)), "kv", KEYS))),
     }

@@ -29,7 +29,7 @@ class Identity(Closed):
         conversion: how a file that is not safetensors became tensors; the fingerprint is the file's.
         template: of an augment, the text that the anchor's special tokens become in its stream.
         tail: of an augment, whether what its stream holds back is read ahead; None where nothing is.
-        fed: of an augment that others feed, SHA-256 of the weights of their bundles; None where nobody does.
+        fed: of an augment that others fed, SHA-256 of the weights of their bundles; None where nobody did.
         text: of a fed augment that reads a stream, SHA-256 of the tokenizer whose tokens it is a stream of; None where
             it does not, or where who feeds it reads the same tokens.
     """
@@ -217,7 +217,7 @@ def misfits(config: BundleConfig, *, anchor: Identity, augment: Identity) -> Ite
         if trained.tail != given.tail:
             was, found = (side.tail or "held" for side in (trained, given))
             yield f"the {role}'s tail is {found}, and it was trained with {was}"
-        if trained.fed != given.fed:
+        if trained.fed is not None and trained.fed != given.fed:  # else it was trained on what the model is by itself
             was, found = (", ".join(each[:12] for each in side.fed or ()) or "nobody" for side in (trained, given))
             yield f"the {role} is fed by {found}, and it was trained when it was fed by {was}"
         if trained.text != given.text:

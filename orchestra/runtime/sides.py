@@ -1,7 +1,8 @@
 """What a bundle remembers of the two models that its stack joins: its own, and what feeds them.
 
-An augment that others feed is what they make of it: who reads it was trained with these bundles and with no others. A
-stack that adds nothing, as a fresh one, changes nobody.
+An augment that others feed is what they make of it: a stack that was trained to read it so needs these bundles, and no
+others. One that was trained while nobody fed it may be joined with any, as stacks into the anchor may. A stack that
+adds nothing, as a fresh one, changes nobody.
 """
 
 import hashlib

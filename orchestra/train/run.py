@@ -15,16 +15,18 @@ import torch
 
 from orchestra import __version__
 from orchestra.api import load
+from orchestra.io.bundle import read_config
 from orchestra.io.checkpoint import file_sha256
 from orchestra.runtime.model import ComposedModel
 from orchestra.runtime.prompt import readers as prompt_readers
 from orchestra.train import checkpoint
 from orchestra.train.batches import steps_per_epoch
 from orchestra.train.interrupt import Wish, listening
-from orchestra.train.prepare import Prepared, identity, prepare
+from orchestra.train.prepare import Prepared, identity, prepare, stacks
 from orchestra.train.progress import ProgressBar
 from orchestra.train.spec import TrainSpec
 from orchestra.train.trainer import Arguments, BridgeTrainer, arguments
+from orchestra.wiring import below
 
 CHECKPOINTS = "_checkpoints"
 """Subfolder of the output; no augment can be called so."""
@@ -59,8 +61,10 @@ class TrainResult:
 def train(source: str | Path | Mapping[str, Any] | ComposedModel, spec: TrainSpec) -> TrainResult:
     """Train the bridges of a composition, and write a bundle per trained augment.
 
-    Only bridges learn. Augments that are not trained are off meanwhile: a stack trained alone stands alone. Killed at
-    any moment, the same call goes on from the last checkpoint, to the same weights, bit for bit, on the same machine.
+    Only bridges learn. Augments that are not trained are off meanwhile, but for those that feed one that is, or that it
+    feeds: a stack trained alone stands alone. Killed at any moment, the same call goes on from the last checkpoint, to
+    the same weights, bit for bit, on the same machine. A bundle that needs what a trained stack was before is written
+    anew, with the same weights.
     Under `accelerate launch`, every process calls this function.
 
     Args:
@@ -74,7 +78,7 @@ def train(source: str | Path | Mapping[str, Any] | ComposedModel, spec: TrainSpe
     """
     prepared = prepare(source, spec)
     model = source if isinstance(source, ComposedModel) else load(source)
-    with listening() as wish, _own_randomness(), _learning(model, prepared.augments, spec):
+    with listening() as wish, _own_randomness(), _learning(model, prepared, spec):
         return _run(model, prepared, spec, wish)
 
 
@@ -146,13 +150,17 @@ def _finish(
         with model.ablate(*prepared.augments):
             eval_loss_without = trainer.evaluate(metric_key_prefix="eval_without")["eval_without_loss"]
     losses = trainer.logged("loss")
-    bundles = {name: spec.output / name for name in prepared.augments}
+    graph = prepared.plan.graph
+    trained = stacks(prepared.plan, prepared.augments)
+    bundles = {stack.name: spec.output / graph.place_of(stack) for stack in trained}
     if trainer.args.should_save:
         scores = {"train_loss": losses.get(max(losses, default=0))}
         if spec.eval_data is not None:
             scores |= {"eval_loss": eval_loss, "eval_loss_without": eval_loss_without}
-        for name, folder in bundles.items():
-            model.save_stack(name, folder, recipe=_recipe(trainer, prepared, spec), scores=scores)
+        for stack in trained:
+            recipe = _recipe(trainer, prepared, spec)
+            model.save_stack(stack.augment, bundles[stack.name], into=stack.into, recipe=recipe, scores=scores)
+        bundles |= _rewritten(model, prepared, spec)
     trainer.accelerator.wait_for_everyone()
     return TrainResult(
         bundles=bundles,
@@ -168,6 +176,19 @@ def _finish(
     )
 
 
+def _rewritten(model: ComposedModel, prepared: Prepared, spec: TrainSpec) -> dict[str, Path]:
+    """The bundles that need the stacks that are trained as they were before, once more: from now on they fit these."""
+    graph, found = prepared.plan.graph, dict[str, Path]()
+    for stack in stacks(prepared.plan, below(graph.feeds, prepared.augments) - {*prepared.augments}):
+        before = None if stack.bundle is None else read_config(Path(stack.bundle))
+        if before is not None and before.augment.fed is not None and stack.augment in prepared.on:
+            found[stack.name] = spec.output / graph.place_of(stack)
+            model.save_stack(
+                stack.augment, found[stack.name], into=stack.into, recipe=before.recipe, scores=before.scores
+            )
+    return found
+
+
 def _recipe(trainer: BridgeTrainer, prepared: Prepared, spec: TrainSpec) -> dict[str, Any]:
     """How the bundles were trained: what their cards say. File names, never folders."""
     recipe: dict[str, Any] = {
@@ -178,7 +199,9 @@ def _recipe(trainer: BridgeTrainer, prepared: Prepared, spec: TrainSpec) -> dict
         "steps": trainer.state.global_step,
         "global_batch": spec.batch_size * spec.gradient_accumulation * trainer.args.world_size,
     }
-    if readers := prompt_readers(prepared.plan, prepared.augments):
+    if through := [name for name in prepared.on if name not in prepared.augments]:
+        recipe["beside"] = ", ".join(through)
+    if readers := prompt_readers(prepared.plan, prepared.on):
         recipe["prompt_only"] = ", ".join(readers)
     if spec.eval_data is not None:
         recipe |= {"eval_data": spec.eval_data.name, "eval_data_sha256": file_sha256(spec.eval_data)}
@@ -191,16 +214,16 @@ def _recipe(trainer: BridgeTrainer, prepared: Prepared, spec: TrainSpec) -> dict
 
 
 @contextmanager
-def _learning(model: ComposedModel, augments: tuple[str, ...], spec: TrainSpec) -> Iterator[None]:
-    """Only these stacks are on and learn, inside a block."""
+def _learning(model: ComposedModel, prepared: Prepared, spec: TrainSpec) -> Iterator[None]:
+    """Only the stacks that are trained learn, and only what they need is on, inside a block."""
     required = {name: weight.requires_grad for name, weight in model.trainable()}
     recomputed = model.is_gradient_checkpointing
-    for node in model.plan.graph.augments:
-        model.stack(node.name).requires_grad_(node.name in augments)
+    for stack in model.plan.graph.stacks:
+        model.stack(stack.augment, stack.into).requires_grad_(stack.augment in prepared.augments)
     if spec.gradient_checkpointing:
         model.gradient_checkpointing_enable()
     try:
-        with model.only(*augments):
+        with model.only(*prepared.on):
             yield
     finally:
         for name, weight in model.trainable():
