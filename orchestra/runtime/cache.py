@@ -11,7 +11,7 @@ from transformers import DynamicCache, PreTrainedConfig
 
 from orchestra.errors import ComposeError
 from orchestra.graph import Site
-from orchestra.nn.bridge import KeysValues
+from orchestra.nn.bridge import Bridge, Folded, KeysValues
 from orchestra.runtime.columns import Columns, move
 
 
@@ -41,6 +41,7 @@ class ComposedCache(DynamicCache):
         self._owner = owner
         self._whole = True
         self._slots: dict[Site, int] = {}
+        self._folds: dict[Site, Folded | None] = {}
 
     def admit(self, active: Iterable[str], *, owner: str, rows: int) -> None:
         """Note which augments are on, or refuse when this cache cannot be continued.
@@ -117,6 +118,14 @@ class ComposedCache(DynamicCache):
             slot = self._slots[site] = sum(1 for other in self._slots if other.augment == site.augment)
         return KeysValues(*self.bridges[site.augment].update(new.keys, new.values, slot))
 
+    def fold(self, bridge: Bridge) -> Folded | None:
+        """The bridge's maps folded, once for all that this cache will hold; None while gradients are asked for."""
+        if torch.is_grad_enabled():
+            return None
+        if bridge.site not in self._folds:
+            self._folds[bridge.site] = bridge.fold()
+        return self._folds[bridge.site]
+
     def read_before(self, site: Site) -> KeysValues:
         """What a bridge has read so far."""
         kept: Any = self.bridges[site.augment].layers[self._slots[site]]
@@ -145,6 +154,7 @@ class ComposedCache(DynamicCache):
         self.active = frozenset()
         self.prompt_length = self.cut = None
         self.columns = {}
+        self._folds = {}
         self._whole = True
         for part in self._parts():
             part.reset()

@@ -60,15 +60,20 @@ def link(feeder: Alignment, fed: Alignment, *, same: bool, device: torch.device)
         same: whether both read streams of the same tokens.
         device: of the fed augment.
     """
+    mask: Tensor | None
     if fed.query_position is fed.committed:  # its tokens are the anchor's
-        if feeder.mask.device == device:
+        if feeder.ids.device == device:
             return feeder
         mask, places, query = feeder.mask, feeder.committed, feeder.query_position
     elif same:
         mask, places, query = _one_by_one(feeder, fed), feeder.position, fed.position
     else:
         mask, places, query = _by_commits(feeder, fed), _first_to_see(feeder, fed), fed.position
-    return Link(sight=Sight(mask.to(device)), places=Places(places.to(device)), query_places=Places(query.to(device)))
+    return Link(
+        sight=Sight(None if mask is None else mask.to(device), causal=mask is None and query.shape[1] > 1),
+        places=Places(places.to(device)),
+        query_places=Places(query.to(device)),
+    )
 
 
 def _one_by_one(feeder: Alignment, fed: Alignment) -> Bool[Tensor, "batch fed_new feeder_seq"]:
@@ -82,21 +87,26 @@ def _by_commits(feeder: Alignment, fed: Alignment) -> Bool[Tensor, "batch fed_ne
     mask = visible(
         query_position=fed.committed,
         query_valid=_new(fed),
-        key_position=feeder.history,
+        key_position=_history(feeder),
         key_valid=feeder.valid.bool(),
     )
     if feeder.tail is None:
         return mask
-    return mask & (~feeder.tail[:, None, :] | (feeder.history[:, None, :] == fed.committed[:, :, None]))
+    return mask & (~feeder.tail[:, None, :] | (_history(feeder)[:, None, :] == fed.committed[:, :, None]))
 
 
 def _first_to_see(feeder: Alignment, fed: Alignment) -> Int[Tensor, "batch feeder_new"]:
     """For each new token of the feeder, how many tokens of the fed augment were committed before it."""
     lasting = fed.valid.bool() if fed.tail is None else fed.valid.bool() & ~fed.tail
-    earlier = (fed.history[:, None, :] < feeder.committed[:, :, None]) & lasting[:, None, :]
+    earlier = (_history(fed)[:, None, :] < feeder.committed[:, :, None]) & lasting[:, None, :]
     return earlier.sum(-1)
 
 
 def _new(alignment: Alignment) -> Bool[Tensor, "batch augment_new"]:
     """Which of the new columns hold a token."""
     return alignment.valid[:, alignment.valid.shape[1] - alignment.ids.shape[1] :].bool()
+
+
+def _history(alignment: Alignment) -> Int[Tensor, "batch augment_seq"]:
+    """At which token of the anchor each was committed, now and before."""
+    return positions(alignment.valid.bool()) if alignment.history is None else alignment.history

@@ -146,7 +146,7 @@ def _residual(state: Pass, bridge: Bridge, hidden: Tensor) -> Tensor:
 
     def attend(hidden: Tensor, context: Tensor | None) -> Tensor:
         if context is not None:
-            read = bridge.read(context, alignment.places)
+            read = bridge.read(context, alignment.places, None if cache is None else cache.fold(bridge))
             if cache is not None:
                 read = cache.extend(site, read)
         else:
@@ -166,14 +166,14 @@ def _residual(state: Pass, bridge: Bridge, hidden: Tensor) -> Tensor:
     return residual
 
 
-@torch.no_grad()
 def remember(state: Pass, bridges: list[Bridge]) -> None:
     """Keep in the cache what bridges read, of a fed augment that has no new token to look there."""
     for bridge in bridges:
         site = bridge.site
         context = state.taps.get((site.augment, site.augment_layer))
         if state.cache is not None and context is not None:
-            read = bridge.read(context.to(bridge.out.weight.device), state.links[site.augment, site.into].places)
+            places = state.links[site.augment, site.into].places
+            read = bridge.read(context.to(bridge.out.weight.device), places, state.cache.fold(bridge))
             state.cache.extend(site, read)
 
 

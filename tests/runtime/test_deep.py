@@ -12,7 +12,7 @@ from torch import Tensor
 from orchestra import ComposedModel, ComposeError
 from orchestra.runtime.schedule import Pass
 from tests.deep import KINDS, SHAPES, deep
-from tests.tiny import LENGTH, WIDTHS, bridges, close, compose, generate, model, ragged, stepped, tokens, watching
+from tests.tiny import LENGTH, WIDTHS, close, compose, generate, model, ragged, stepped, tokens, watching
 
 SOME = ("ids", "streams", "alike", "tails")
 GRAPHS = [("chain", kind) for kind in KINDS] + [*itertools.product(("beside", "diamond"), SOME)]
@@ -63,7 +63,8 @@ def test_read_in_parts_and_alone_is_read_at_once_and_padded(shape: str, kind: st
 @pytest.mark.parametrize("kind", ["ids", "streams", "alike", "fed streams", "feeder streams"])
 @pytest.mark.parametrize("who", [("first",), ("second",), ("first", "second")])
 def test_who_reads_the_prompt_only_may_feed_and_be_fed(who: tuple[str, ...], kind: str) -> None:
-    composed = deep("chain", kind, **dict.fromkeys(who, PROMPT))
+    prompts: dict[str, Any] = dict.fromkeys(who, PROMPT)
+    composed = deep("chain", kind, **prompts)
     ids, mask = ragged()
     lengths = torch.tensor([7, 2, 5])
     with torch.no_grad():
@@ -109,7 +110,10 @@ def without(composed: ComposedModel, shape: str, kind: str, run: dict[str, list[
 
 
 def test_permuting_the_augments_changes_no_bit() -> None:
-    parts = {"a": (model("qwen3", seed=1), {"into": ["c", "b"]}), "b": (model("gpt2", seed=2), {"into": ["c"]})}
+    parts: dict[str, Any] = {
+        "a": (model("qwen3", seed=1), {"into": ["c", "b"]}),
+        "b": (model("gpt2", seed=2), {"into": ["c"]}),
+    }
     parts["c"] = (model("llama", seed=3), {})
     anchor = model("gpt2")
     with torch.no_grad():
@@ -208,7 +212,7 @@ def test_gradients_reach_every_bridge_through_frozen_augments(shape: str, kind: 
     before = {name: weight.clone() for name, weight in composed.state_dict().items() if not name.startswith("stacks.")}
     kept = gradients(composed)
     assert len(kept) == len([*composed.trainable()])
-    assert all(bridge.value.weight.grad.abs().max() > 0 for bridge in bridges(composed))
+    assert all(weight.abs().max() > 0 for weight in kept)
     composed.gradient_checkpointing_enable()
     for one, two in zip(kept, gradients(composed), strict=True):
         close(one, two)
@@ -221,7 +225,8 @@ def test_a_gradient_through_a_fed_augment_is_the_slope_of_the_loss() -> None:
     weight = composed.stack("first", "second").bridges()[1].value.weight
 
     def loss() -> Tensor:
-        return composed(tokens()).logits.sin().sum()
+        found: Tensor = composed(tokens()).logits.sin().sum()
+        return found
 
     loss().backward()
     sides = []

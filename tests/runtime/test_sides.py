@@ -66,7 +66,7 @@ def test_a_bundle_that_was_trained_on_what_others_fed_needs_them(base: Path, tmp
     composed.save_bridges(tmp_path)
     fed = read_config(tmp_path / "kv").weights_sha256[:12]
     with torch.no_grad():
-        composed.stack("kv").bridges()[0].gate += 1
+        composed.stack("kv").bridges()[0].gate.add_(1)
     composed.save_stack("kv", tmp_path / "other")
     other = read_config(tmp_path / "other").weights_sha256[:12]
     code = tmp_path / "code"

@@ -1,0 +1,76 @@
+"""Training in a deeper graph: a stack learns through the augment that it feeds."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import orchestra
+from orchestra.errors import TrainError
+from orchestra.io.bundle import read_config
+from orchestra.train import TrainSpec, train
+from orchestra.train.prepare import prepare
+from tests.tiny import loud
+
+PAIRS = [{"augment_layer": 1, "anchor_layer": 0}]
+
+
+def chain(graph: Path, **fields: Any) -> dict[str, Any]:
+    """tetum -> kv -> anchor; `fields` are further fields of kv."""
+    document: dict[str, Any] = json.loads(graph.read_text())
+    for model in (document["anchor"], *document["augments"].values()):
+        model["model"] = str(graph.parent / model["model"])
+    kv, tetum = (document["augments"][name] for name in ("kv", "tetum"))
+    document["augments"] = {
+        "kv": {**kv, "bridges": {"pairs": PAIRS}, **fields},
+        "tetum": {"model": tetum["model"], "into": ["kv"], "bridges": {"pairs": PAIRS}},
+    }
+    return document
+
+
+@pytest.fixture
+def spec(pairs: Path, tmp_path: Path) -> TrainSpec:
+    return TrainSpec(
+        data=pairs, output=tmp_path / "out", augments=("tetum",), steps=3, batch_size=5, learning_rate=1e-2
+    )
+
+
+def test_whom_a_trained_stack_feeds_is_on_and_stays_as_it_is(graph: Path, spec: TrainSpec) -> None:
+    model = loud(orchestra.load(chain(graph)))
+    before = {name: weight.clone() for name, weight in model.named_parameters()}
+    result = train(model, spec)
+    moved = {name for name, weight in model.named_parameters() if not torch.equal(weight, before[name])}
+    assert moved
+    assert all(name.startswith("stacks.augment_tetum>kv.") for name in moved)
+    assert {name: folder.name for name, folder in result.bundles.items()} == {"tetum>kv": "tetum"}
+    assert model.active == ("kv", "tetum")
+
+
+def test_a_bundle_that_needs_a_trained_stack_as_it_was_is_written_anew(
+    graph: Path, spec: TrainSpec, tmp_path: Path
+) -> None:
+    loud(orchestra.load(chain(graph))).save_bridges(tmp_path / "before")
+    document = chain(graph, bridges=str(tmp_path / "before/kv"))
+    document["augments"]["tetum"]["bridges"] = str(tmp_path / "before/tetum")
+    result = train(document, spec)
+    assert set(result.bundles) == {"tetum>kv", "kv"}
+    new, old = (read_config(folder) for folder in (result.bundles["kv"], tmp_path / "before/kv"))
+    assert new.weights_sha256 == old.weights_sha256
+    assert new.augment.fed == (read_config(result.bundles["tetum>kv"]).weights_sha256,) != old.augment.fed
+    for name, bundle in (("kv", "kv"), ("tetum", "tetum>kv")):
+        document["augments"][name]["bridges"] = str(result.bundles[bundle])
+    assert orchestra.load(document).active == ("kv", "tetum")
+
+
+def test_a_stack_that_leads_nowhere_is_not_trained(graph: Path, spec: TrainSpec) -> None:
+    message = (
+        "augment 'tetum' feeds kv, and nothing that is on leads from there to the anchor: enable what does, or train "
+        "it as well."
+    )
+    with pytest.raises(TrainError, match=f"^{re.escape(message)}$"):
+        prepare(chain(graph, enabled=False), spec)
+    both = TrainSpec(data=spec.data, output=spec.output, augments=("kv", "tetum"), steps=1)
+    assert prepare(chain(graph, enabled=False), both).on == ("kv", "tetum")
