@@ -43,14 +43,14 @@ def alike(one: Node, other: Node) -> bool:
     return one.facts.tokenizer == other.facts.tokenizer and first == second
 
 
-def alikes(graph: Graph) -> frozenset[tuple[str, str]]:
-    """The augments, and whom they feed, that read streams of the same tokens."""
+def pairs(graph: Graph) -> dict[tuple[str, str], bool]:
+    """Each augment that feeds another, and that one: whether they read streams of the same tokens."""
     nodes = {node.name: node for node in graph.augments}
-    return frozenset(
-        (stack.augment, stack.into)
+    return {
+        (stack.augment, stack.into): alike(nodes[stack.augment], nodes[stack.into])
         for stack in graph.stacks
-        if stack.into in nodes and alike(nodes[stack.augment], nodes[stack.into])
-    )
+        if stack.into in nodes
+    }
 
 
 def link(feeder: Alignment, fed: Alignment, *, same: bool, device: torch.device) -> Alignment | Link:

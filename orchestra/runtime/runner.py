@@ -22,7 +22,7 @@ from orchestra.runtime.branching import branching_mask, check_branching
 from orchestra.runtime.cache import ComposedCache
 from orchestra.runtime.columns import Columns
 from orchestra.runtime.limits import check_lengths, num_positions
-from orchestra.runtime.links import Link, alikes, link
+from orchestra.runtime.links import Link, link, pairs
 from orchestra.runtime.schedule import (
     Pass,
     Trace,
@@ -87,7 +87,7 @@ class Runner:
         self._streams = dict(streams)
         self._prompt_only = frozenset(node.name for node in plan.graph.augments if node.context == "prompt")
         self._order = plan.graph.order
-        self._fed, self._alike = _bridges_into(plan.graph, stacks), alikes(plan.graph)
+        self._fed, self._pairs = _bridges_into(plan.graph, stacks), pairs(plan.graph)
         self._anchor = _anchor_view(plan, anchor, self._fed[ANCHOR])
         self._augments = {
             cost.augment: _augment_view(
@@ -149,14 +149,8 @@ class Runner:
     ) -> dict[tuple[str, str], Alignment | Link]:
         """How the augments that are on correspond to those on that they feed; these may have read nothing yet."""
         return {
-            (name, into): link(
-                reading[name],
-                active[into],
-                same=(name, into) in self._alike,
-                device=self._augments[into].model.device,
-            )
-            for into, bridges in self._fed.items()
-            for name in sorted({bridge.site.augment for bridge in bridges})
+            (name, into): link(reading[name], active[into], same=same, device=self._augments[into].model.device)
+            for (name, into), same in self._pairs.items()
             if into in active and name in reading
         }
 
