@@ -4,7 +4,8 @@ The shipped `kv` knows which number stands behind a key, a fresh `ledger` which 
 `digits` how to compute. `#34;` asks for the balance of 34, `#<kqz>;` for that of whatever stands behind the key kqz:
 nobody knows that, `kv` and `ledger` only together.
 
-    python benchmarks/depth.py --output runs/depth
+    python benchmarks/depth.py --output runs/depth          # 15 CPU minutes
+    python benchmarks/depth.py --output runs/depth --ship   # and write what graphs/ledger.json names
 
 trains `ledger`, its stack into the anchor (on `#34;`, all numbers), and then one more stack from `kv`, of one size
 each: into the anchor (flat) and into `ledger` (deep), on the same questions `#<kqz>;`, of which the balances of a fifth
@@ -15,6 +16,7 @@ training at all, the bundle that ships (`as it ships`). One thread, CPU; what is
 import argparse
 import json
 import random
+import shutil
 import time
 from collections.abc import Callable
 from functools import partial
@@ -104,7 +106,7 @@ def learn_ledger(output: Path) -> Path:
         settings = Fit(steps=steps, batch=96, rate=rate, weight_decay=0.02, warmup=50, seed=index, noise=0.2)
         loss = fit(model, lesson, encode, settings, checkpoint=output / f"ledger-{index}.pt", title=f"ledger {index}")
         print("ledger", index, round(loss, 4), flush=True)
-    model.save_pretrained(folder)
+    model.bfloat16().save_pretrained(folder)
     words.save_pretrained(folder)
     return folder
 
@@ -144,8 +146,14 @@ def learn_stack(output: Path, name: str, content: dict[str, Any], augment: str, 
         title=name,
     )
     print(name, round(loss, 4), f"{time.process_time() - started:.0f} CPU-s", flush=True)
-    model.save_stack(augment, bundle)
+    model.save_stack(augment, bundle, recipe=recipe(name))
     return bundle
+
+
+def recipe(name: str) -> dict[str, Any]:
+    """How a stack was trained, for the card."""
+    fields = ("steps", "batch", "rate", "weight_decay")
+    return {"command": f"python benchmarks/depth.py ({name})", **{field: getattr(BRIDGES, field) for field in fields}}
 
 
 def learn_apart(output: Path) -> Path:
@@ -173,7 +181,7 @@ def learn_apart(output: Path) -> Path:
         if step % 50 == 0 or step == BRIDGES.steps - 1:
             print("apart", step, f"gap {gap.item():.3f}", flush=True)
     print("apart", f"{time.process_time() - started:.0f} CPU-s", flush=True)
-    model.save_stack("kv", bundle)
+    model.save_stack("kv", bundle, recipe=recipe("apart"))
     return bundle
 
 
@@ -194,11 +202,20 @@ def measure(content: dict[str, Any], questions: int) -> dict[str, str]:
     return found
 
 
+def ship(output: Path) -> None:
+    """Put `ledger` and the two stacks that were trained apart where graphs/ledger.json names them."""
+    places = {"ledger": "graphs/models/ledger", "alone": "bridges/ledger/ledger", "apart": "bridges/ledger/kv"}
+    for name, place in places.items():
+        shutil.rmtree(SHIPPED / place, ignore_errors=True)
+        shutil.copytree(output / name, SHIPPED / place)
+
+
 def main() -> None:
     """Train what is missing, measure, and write the table."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--questions", type=int, default=500)
+    parser.add_argument("--ship", action="store_true")
     given = parser.parse_args()
     output: Path = given.output.resolve()
     output.mkdir(parents=True, exist_ok=True)
@@ -220,6 +237,8 @@ def main() -> None:
         results[name] = measure(way(), given.questions)
         print(name, json.dumps(results[name]), flush=True)
         (output / "results.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    if given.ship:
+        ship(output)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from torch import Tensor
 from orchestra import ComposedModel, ComposeError
 from orchestra.runtime.schedule import Pass
 from tests.deep import KINDS, SHAPES, deep
+from tests.mixed import anchors
 from tests.tiny import WIDTHS, close, compose, generate, model, ragged, stepped, tokens, watching
 
 WIDER = [("beside", "streams"), ("diamond", "alike"), ("diamond", "tails")]
@@ -56,6 +57,21 @@ def test_read_in_parts_and_alone_is_read_at_once_and_padded(shape: str, kind: st
             close(parts[mask.bool()], whole[mask.bool()])
         for row, keep in enumerate(mask.bool()):
             close(composed(ids[row : row + 1, keep]).logits[0], whole[row, keep])
+
+
+def test_what_a_feeder_reads_while_whom_it_feeds_waits_is_kept() -> None:
+    """The fed augment reads whole words, its feeder letters."""
+    composed, ids = made("chain", "coarse"), anchors()("abcd ee abdb a", return_tensors="pt")["input_ids"]
+    cache, logits, widths = None, [], []
+    with torch.no_grad():
+        for new in ids.split(1, dim=1):
+            step = composed(new, past_key_values=cache, use_cache=True)
+            cache = step.past_key_values
+            logits.append(step.logits)
+            widths.append([cache.columns[name].width for name in ("first", "second")])
+        close(torch.cat(logits, dim=1), composed(ids).logits)
+    steps = [(one > other, two > more) for (one, two), (other, more) in zip(widths[1:], widths, strict=False)]
+    assert {(True, False), (True, True)} <= set(steps)
 
 
 @pytest.mark.parametrize(
@@ -251,7 +267,8 @@ def test_a_gradient_through_a_fed_augment_is_the_slope_of_the_loss() -> None:
 
 
 def test_activations_are_kept_in_an_augment_that_is_fed_and_in_no_other() -> None:
-    composed = made("beside", "ids")
+    composed = deep("beside", "ids")
+    composed.augment("first").requires_grad_(True)  # by somebody; its run keeps nothing all the same
     learning = {key: hidden.requires_grad for key, hidden in taken(composed, tokens()).taps.items()}
     assert learning == {("first", 0): False, ("first", 1): False, ("second", 0): True, ("second", 1): True}
     with composed.ablate("first"):
