@@ -53,6 +53,7 @@ def card(config: BundleConfig, num_params: int) -> str:
         ),
         f"| weights (SHA-256) | `{config.anchor.fingerprint[:16]}` | `{config.augment.fingerprint[:16]}` |",
         *_tokenizers(config),
+        *_fed(config),
         *_conversion(config),
         "",
         "Any other anchor or augment is refused.",
@@ -71,6 +72,12 @@ def text(words: str) -> str:
 def _conversion(config: BundleConfig) -> list[str]:
     sides = [side.conversion for side in (config.anchor, config.augment)]
     return [f"| conversion | {' | '.join(side or 'none' for side in sides)} |"] if any(sides) else []
+
+
+def _fed(config: BundleConfig) -> list[str]:
+    """The bundles that feed the augment, where some do."""
+    fed = config.augment.fed or ()
+    return [f"| fed by bundles (SHA-256) | | {', '.join(f'`{each[:16]}`' for each in fed)} |"] if fed else []
 
 
 def _tokenizers(config: BundleConfig) -> Iterator[str]:

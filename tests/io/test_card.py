@@ -44,6 +44,14 @@ def test_a_card_says_what_it_joins() -> None:
     assert "Scores" not in told
 
 
+def test_a_card_says_which_bundles_fed_the_augment() -> None:
+    assert "fed by" not in card(config(), 5)
+    own = config().augment.model_copy(update={"fed": ("d" * 64, "e" * 64)})
+    assert "| fed by bundles (SHA-256) | | `dddddddddddddddd`, `eeeeeeeeeeeeeeee` |" in card(
+        config().model_copy(update={"augment": own}), 5
+    )
+
+
 def snippet(told: str) -> object:
     found = re.search("```json\n(.*?)\n```", told, re.DOTALL)
     assert found
