@@ -41,11 +41,13 @@ class Pass:
     Attributes:
         taps: hidden states by (augment, layer); filled as the augments run.
         recompute: whether anchor layers and bridges are recomputed in the backward pass; then there is no cache.
+        under: where the lower layers of the anchor have run before, the last of them and what it returned.
     """
 
     alignments: Mapping[str, Alignment]
     cache: ComposedCache | None
     recompute: bool = False
+    under: tuple[int, Any] | None = None
     taps: dict[tuple[str, int], Tensor] = field(default_factory=dict)
     traces: list[Trace] | None = None
 
@@ -99,14 +101,16 @@ def inject_embedding(layer: nn.Module, bridges: list[Bridge]) -> None:
     layer.register_forward_pre_hook(hook, with_kwargs=True)
 
 
-def recompute_in_backward(layer: nn.Module) -> None:
-    """Have a layer of the anchor's view keep no activations where the current pass says so.
+def recompute_in_backward(layer: nn.Module, index: int) -> None:
+    """Have a layer of the anchor's view keep no activations where the current pass says so, nor run where it has run.
 
     Only the layer's own forward is recomputed. Residuals are added outside of it, so recomputation reads no state.
     """
 
     def around(forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         state = _current.get()
+        if state is not None and state.under is not None and index <= state.under[0]:
+            return state.under[1]
         if state is None or not state.recompute:
             return forward(*args, **kwargs)
         return checkpoint(forward, *args, use_reentrant=False, **kwargs)
