@@ -121,9 +121,9 @@ def check(
     if len(taps) != len(valid):
         raise ComposeError(f"taps are of {len(taps)} texts, and input_ids of {len(valid)}.")
     first = [key for key in (taps[0] if taps else ()) if key[0] == ANCHOR]
-    under = lowest(sites, active)
-    if first and (under is None or first[0][1] > under):
-        where = "embedding" if under is None else f"layer {under}"
+    depths = [site.depth for site in sites if site.augment in active]
+    if first and depths and first[0][1] > min(depths):
+        where = "embedding" if min(depths) < 0 else f"layer {min(depths)}"
         raise ComposeError(
             f"taps[0] go on from anchor layer {first[0][1]}, and the lowest bridge that is on is at its {where}: "
             "make them with all augments on that are on now."

@@ -7,6 +7,7 @@ trainings; whoever wants the room back deletes the folder.
 
 import hashlib
 import json
+import math
 import secrets
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -190,7 +191,7 @@ def _check(model: ComposedModel, steps: Sequence[Step], how: Keeping) -> None:
     with torch.no_grad(), how.computing():
         on_taps, without = (float(model(**batch, use_cache=False, taps=given).loss) for given in (taps, None))
     coarse = how.bf16 or any(tensor.dtype.itemsize < 4 for tensor in taps[0].values())
-    if not abs(on_taps - without) <= (0.05 if coarse else 1e-3) * max(1.0, abs(without)):
+    if math.isfinite(without) and not abs(on_taps - without) <= (0.05 if coarse else 1e-3) * max(1.0, without):
         raise TrainError(
             f"keep_taps: the loss of the first records is {on_taps:.6f} on their taps and {without:.6f} without: "
             f"{type(model.anchor).__name__} does not go on from the middle as other models do; train without."
@@ -239,10 +240,10 @@ def _whole(path: Path) -> bool:
         return False
 
 
-def _size(num_bytes: int) -> str:
+def _size(num_bytes: float) -> str:
     """A size for people."""
     for unit in ("bytes", "kB", "MB"):
         if num_bytes < 1000:
-            return f"{num_bytes} {unit}"
-        num_bytes //= 1000
-    return f"{num_bytes} GB"
+            return f"{num_bytes:.3g} {unit}"
+        num_bytes /= 1000
+    return f"{num_bytes:.3g} GB"
