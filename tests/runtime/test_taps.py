@@ -72,7 +72,7 @@ WAYS: dict[str, Callable[[], ComposedModel]] = {
 }
 
 
-@pytest.mark.parametrize(("way", "right"), zip(WAYS, [True, False] * 2, strict=True))
+@pytest.mark.parametrize(("way", "right"), [*zip(WAYS, [True, False] * 2, strict=True)])
 def test_whatever_augments_read_their_taps_say(way: str, right: bool) -> None:
     """Streams, words that are not finished, prompts only; bridges at the embedding, so that all of the anchor runs."""
     composed, inputs = WAYS[way](), batch(right=right)
