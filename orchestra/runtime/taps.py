@@ -32,7 +32,6 @@ class Tapped:
     _toggles: Toggles
     _reads: Callable[..., Any]
 
-    @torch.no_grad()
     def taps(
         self,
         input_ids: Tensor,

@@ -54,9 +54,11 @@ def same(one: dict[str, Tensor], two: dict[str, Tensor]) -> bool:
     return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
 
 
-@pytest.mark.parametrize("architecture", [*ARCHITECTURES, "opt"])
-def test_a_step_on_taps_is_the_whole_step_to_the_bit(architecture: str) -> None:
-    composed, inputs = upper(architecture), batch()
+@pytest.mark.parametrize(
+    ("architecture", "right"), [(name, place % 2 == 0) for place, name in enumerate((*ARCHITECTURES, "opt"))]
+)
+def test_a_step_on_taps_is_the_whole_step_to_the_bit(architecture: str, right: bool) -> None:
+    composed, inputs = upper(architecture), batch(right=right)
     whole, taps = step(composed, inputs), composed.taps(**inputs)
     assert set(taps[0]) == {("near", 0), ("near", 1), ("far", 0), ("far", 1), ("anchor", 1)}
     assert same(step(composed, inputs, taps), whole)
@@ -92,6 +94,10 @@ def test_nothing_under_the_taps_runs_again_and_nothing_above_them_before() -> No
         composed(**inputs, taps=taps)
     assert [runs(part) for part in (*layers, composed.stack("near"), composed.stack("far"))] == [0, 0, 1, 1, 1, 1, 1]
     assert [runs(composed.augment(name)) for name in ("near", "far")] == [0, 0]
+    composed.gradient_checkpointing_enable()
+    with watching() as runs:
+        step(composed, inputs, taps)
+    assert [runs(part) for part in (*layers, composed.stack("near"), composed.stack("far"))] == [0, 0, 2, 2, 2, 2, 2]
 
 
 def test_taps_are_of_texts_not_of_batches() -> None:
