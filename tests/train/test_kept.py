@@ -185,15 +185,25 @@ def test_whatever_taps_depend_on_is_in_their_name(model: ComposedModel) -> None:
     assert len(set(names)) == 6
 
 
-def test_a_changed_weight_or_template_gives_other_taps_and_a_changed_bridge_does_not(
+def test_a_changed_weight_template_or_tapped_layer_gives_other_taps_and_a_changed_bridge_does_not(
     graph: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = Path(shutil.copytree(graph.parent, tmp_path / "graph"))
     document = (folder / "graph.json").read_text()
-    names = [key(orchestra.load(folder / "graph.json"), EXAMPLES, bf16=False)]
-    (folder / "graph.json").write_text(document.replace('"gate": "token"', '"gate": "none"'))
-    model = orchestra.load(folder / "graph.json")
-    assert key(model, EXAMPLES, bf16=False) == names[0]
+    names = []
+
+    def changed(old: str = "", new: str = "") -> ComposedModel:
+        (folder / "graph.json").write_text(document.replace(old, new))
+        composed = orchestra.load(folder / "graph.json")
+        composed.disable("kv")
+        names.append(key(composed, EXAMPLES, bf16=False))
+        return composed
+
+    model = changed()
+    changed('"gate": "token"', '"gate": "none"')
+    assert names.pop() == names[0]
+    changed('[{"augment_layer": 1, "anchor_layer": 1}]', '[{"augment_layer": 0, "anchor_layer": 1}]')
+    changed('[{"augment_layer": 1, "anchor_layer": 1}]', '[{"augment_layer": 1, "anchor_layer": 0}]')
     template = model.identity("tetum").model_copy(update={"template": {"<eos>": "a"}})
     monkeypatch.setattr(model, "_identify", lambda name: template)
     names.append(key(model, EXAMPLES, bf16=False))
@@ -201,8 +211,8 @@ def test_a_changed_weight_or_template_gives_other_taps_and_a_changed_bridge_does
     content = bytearray(weights.read_bytes())
     content[-3] ^= 1
     weights.write_bytes(content)
-    names.append(key(orchestra.load(folder / "graph.json"), EXAMPLES, bf16=False))
-    assert len(set(names)) == 3
+    changed()
+    assert len(set(names)) == len(names) == 5
 
 
 def test_what_has_no_room_is_refused_before_it_is_made(
