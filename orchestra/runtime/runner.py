@@ -21,7 +21,16 @@ from orchestra.runtime.branching import branching_mask, check_branching
 from orchestra.runtime.cache import ComposedCache
 from orchestra.runtime.columns import Columns
 from orchestra.runtime.limits import check_lengths, num_positions
-from orchestra.runtime.schedule import Pass, Trace, inject, inject_embedding, recompute_in_backward, running, tap
+from orchestra.runtime.schedule import (
+    Pass,
+    Trace,
+    inject,
+    inject_embedding,
+    recompute_in_backward,
+    running,
+    skip_if_run,
+    tap,
+)
 from orchestra.runtime.stream import Stream
 from orchestra.runtime.taps import ANCHOR, Taps, check, join, lowest, split
 from orchestra.runtime.view import view
@@ -243,7 +252,8 @@ class Runner:
 def _anchor_view(plan: Plan, anchor: PreTrainedModel, stacks: Mapping[str, Stack]) -> Part:
     model, layers = view(anchor, num_layers=plan.graph.anchor.facts.num_layers)
     for index, layer in enumerate(layers):
-        recompute_in_backward(layer, index)
+        recompute_in_backward(layer)
+        skip_if_run(layer, index)
     placed: dict[int | str, list[Bridge]] = {}
     for site in plan.graph.sites:
         placed.setdefault(site.anchor_layer, []).append(stacks[site.augment].bridge(site))

@@ -101,19 +101,29 @@ def inject_embedding(layer: nn.Module, bridges: list[Bridge]) -> None:
     layer.register_forward_pre_hook(hook, with_kwargs=True)
 
 
-def recompute_in_backward(layer: nn.Module, index: int) -> None:
-    """Have a layer of the anchor's view keep no activations where the current pass says so, nor run where it has run.
+def recompute_in_backward(layer: nn.Module) -> None:
+    """Have a layer of the anchor's view keep no activations where the current pass says so.
 
     Only the layer's own forward is recomputed. Residuals are added outside of it, so recomputation reads no state.
     """
 
     def around(forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         state = _current.get()
-        if state is not None and state.under is not None and index <= state.under[0]:
-            return state.under[1]
         if state is None or not state.recompute:
             return forward(*args, **kwargs)
         return checkpoint(forward, *args, use_reentrant=False, **kwargs)
+
+    wrap_forward(layer, around)
+
+
+def skip_if_run(layer: nn.Module, index: int) -> None:
+    """Have a layer of the anchor's view return at once what the current pass has of it, or of one above it."""
+
+    def around(forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        state = _current.get()
+        if state is None or state.under is None or index > state.under[0]:
+            return forward(*args, **kwargs)
+        return state.under[1]
 
     wrap_forward(layer, around)
 
