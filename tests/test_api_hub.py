@@ -57,7 +57,7 @@ def header_bytes(parts: Path) -> int:
     return 8 + int.from_bytes((parts / "kv/model.safetensors").read_bytes()[:8], "little")
 
 
-def test_a_graph_s_repository_is_loaded_by_its_name_and_its_bundle_from_within(
+def test_a_hosted_graph_is_loaded_by_its_name_and_its_bundle_from_within(
     hosted: Hub, parts: Path, said: Tensor
 ) -> None:
     bundle = {f"bridges/kv/{name}": content for name, content in hubserver.files(parts / "kv-bundle").items()}
@@ -115,9 +115,7 @@ def test_weights_are_fetched_once_all_else_fits(hosted: Hub, monkeypatch: pytest
 def test_a_bundle_for_other_weights_is_refused_by_the_names_on_the_hub(hosted: Hub, tmp_path: Path) -> None:
     other = folders.checkpoint(tmp_path, "gpt2", seed=7)
     hosted.add("acme/kv", hubserver.files(other))
-    with pytest.raises(
-        BundleError, match=r"the augment's weights are \w+ \(acme/kv\), and it was trained with \w+ \(kv\)"
-    ):
+    with pytest.raises(BundleError, match=r"weights are \w+ \(acme/kv\), and it was trained with \w+ \(kv\)"):
         orchestra.load(document())
 
 
@@ -141,9 +139,7 @@ def test_a_token_opens_what_is_private_or_gated_to_whom_it_belongs(hosted: Hub, 
     hosted.add("acme/gated", hubserver.files(parts / "kv"), gated=True)
     hosted.add("acme/private", hubserver.files(parts / "kv-bundle"), private=True)
     content = document(model="acme/gated", bridges="acme/private")
-    with pytest.raises(
-        GraphError, match=r"acme/gated is gated(.|\n)*the Hub has no acme/private, or shows it to others"
-    ):
+    with pytest.raises(GraphError, match=r"gated is gated(.|\n)*no acme/private, or shows it to others"):
         orchestra.load(content, token=hubserver.STRANGER)
     assert torch.equal(logits(orchestra.load(content, token=hubserver.OWNER)), said)
 
@@ -152,10 +148,9 @@ def test_a_token_opens_what_is_private_or_gated_to_whom_it_belongs(hosted: Hub, 
 
 
 def test_a_cut_download_goes_on_where_it_was_cut(hosted: Hub, said: Tensor) -> None:
-    hosted.cuts["/model.safetensors"] = [1009, 0, 5003]
+    hosted.cuts["/model.safetensors"] = [2 * hubserver.CHUNK, 0, 5 * hubserver.CHUNK + 3]
     assert torch.equal(logits(orchestra.load(document())), said)
-    ranges = [asked for method, path, asked in hosted.asked if method == "GET" and path.endswith("/model.safetensors")]
-    assert [asked for asked in ranges if asked] == ["bytes=1009-", "bytes=1009-", "bytes=6012-"]
+    assert [asked for _, _, asked in hosted.asked if asked] == ["bytes=1018-", "bytes=1018-", "bytes=3563-"]
 
 
 def test_a_connection_that_is_cut_for_good_leaves_nothing_to_load_and_what_came_whole_stays(
@@ -164,13 +159,10 @@ def test_a_connection_that_is_cut_for_good_leaves_nothing_to_load_and_what_came_
     hosted.cuts["/model.safetensors"] = [0] * 99
     with pytest.raises(HubError, match=r"^acme/anchor was not reached to the end; what arrived whole is kept, so try"):
         orchestra.load(document())
-    assert [path for path in own_cache.rglob("*") if path.stat().st_size == 0] == []
-    assert not list(own_cache.rglob("*.incomplete"))
+    assert not [*own_cache.rglob("model.safetensors"), *own_cache.rglob("*.incomplete")]
     with monkeypatch.context() as patch:
         hubserver.unplug(patch)
-        with pytest.raises(
-            HubError, match=r"^the Hub's cache does not hold all of acme/anchor at '\w{40}', and nothing"
-        ):
+        with pytest.raises(HubError, match=r"^the Hub's cache does not hold all of acme/anchor at '\w{40}', and"):
             orchestra.load(document())
     hosted.cuts.clear()
     before = hosted.downloads().count("tokenizer.json")
@@ -180,9 +172,7 @@ def test_a_connection_that_is_cut_for_good_leaves_nothing_to_load_and_what_came_
 
 def test_a_small_file_that_is_cut_is_refused_by_its_field(hosted: Hub) -> None:
     hosted.cuts["bridge_config.json"] = [0] * 99
-    with pytest.raises(
-        GraphError, match=r"^augments\.kv\.bridges is 'acme/anchor-x-kv': .* was not reached to the end"
-    ):
+    with pytest.raises(GraphError, match=r"^augments\.kv\.bridges is .* was not reached to the end"):
         orchestra.load(document())
 
 
@@ -210,9 +200,7 @@ def test_a_graph_on_the_hub_cannot_leave_its_repository(hosted: Hub, field: str,
         orchestra.load("acme/duo")
 
 
-def test_a_link_in_the_cache_is_followed_to_its_blob_and_nowhere_else(
-    hosted: Hub, tmp_path: Path, said: Tensor
-) -> None:
+def test_a_link_in_the_cache_leads_to_its_blob_and_nowhere_else(hosted: Hub, tmp_path: Path, said: Tensor) -> None:
     assert torch.equal(logits(orchestra.load(document())), said)
     config = cached("acme/anchor-x-kv", None, "bundle").folder / "bridge_config.json"
     assert config.is_symlink()
