@@ -22,7 +22,7 @@ from orchestra.errors import HubError, ModelError
 from orchestra.graph import Origin
 from orchestra.io.bundle import CONFIG_FILE, WEIGHTS_FILE
 from orchestra.io.checkpoint import fetched, weight_names
-from orchestra.io.hosted import CARD_FILE, MODEL_SUFFIXES, Kind, Snapshot, named
+from orchestra.io.hosted import CARD_FILE, GRAPH_FILE, MODEL_SUFFIXES, Kind, Snapshot, named
 
 UNANSWERED: tuple[type[Exception], ...] = (OSError, HFValidationError, HfHubHTTPError.__bases__[0])
 """What the client raises; the last is the root of its HTTP library's errors, of which it has changed once already."""
@@ -36,6 +36,8 @@ _PATTERNS: dict[Kind, list[str]] = {
 }
 _LICENCE = re.compile(r"""^(license|license_name):[ ]*["']?([\w. +-]*\w)["']?[ ]*$""", re.MULTILINE)
 _CARD_LENGTH = 1 << 16
+_FIRST = (GRAPH_FILE, CONFIG_FILE)
+"""Without one of these it is no graph and no bundle, but may be a model of any size: no more of it is fetched."""
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
@@ -67,8 +69,10 @@ class Online:
     def __call__(self, repo: str, revision: str | None, kind: Kind) -> Snapshot:
         """The files of a repository; see `Hub`."""
         commit = self._commits.get((repo, revision), revision)
-        folder = self._fetch(repo, commit, _PATTERNS[kind], nested=kind == "graph")
+        folder = self._fetch(repo, commit, _FIRST if kind == "graph" else _PATTERNS[kind])
         self._commits[repo, revision] = folder.name
+        if kind == "graph" and any((folder / name).is_file() for name in _FIRST):
+            folder = self._fetch(repo, folder.name, _PATTERNS[kind], nested=True)
         return Snapshot(origin=Origin(repo=repo, commit=folder.name), folder=folder)
 
     def weights(self, origin: Origin) -> None:
