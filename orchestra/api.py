@@ -12,11 +12,15 @@ from orchestra.errors import BundleError, ModelError
 from orchestra.graph import Feed, Graph, ModelFacts, Node
 from orchestra.io.bundle import Identity, identify
 from orchestra.io.checkpoint import fingerprint
+from orchestra.io.document import Document, read
 from orchestra.io.facts import config_facts, tokenizer_digest
+from orchestra.io.hub import Online
+from orchestra.io.lock import lock_path, verify
 from orchestra.io.models import load_model, memory_fingerprint, not_finite, resolve_device
 from orchestra.io.stacks import read_stack
 from orchestra.nn.stack import Stack
-from orchestra.paper import plan
+from orchestra.paper import fetched_plan
+from orchestra.plan import Plan
 from orchestra.runtime.attention import check_attention
 from orchestra.runtime.model import ComposedModel
 from orchestra.runtime.sides import sides
@@ -29,19 +33,25 @@ def load(
     *,
     models: Mapping[str, PreTrainedModel] | None = None,
     tokenizers: Mapping[str, PreTrainedTokenizerBase] | None = None,
+    revision: str | None = None,
+    token: bool | str | None = None,
+    local_files_only: bool = False,
 ) -> ComposedModel:
     """Compose the model that a graph declares.
 
     Tokenizers and bundles are read before models: what does not fit is refused before a large checkpoint is loaded.
 
     Args:
-        source: a graph's path, or the document itself. Relative paths in it start at the folder of the file, or at the
-            working directory.
+        source: a graph's path, its repository on the Hub (`owner/name`), or the document itself. Relative paths in it
+            start at the folder of the file, or at the working directory.
         models: models that are in memory already, by name ('anchor' and augments). They are taken as they are: their
             `model`, `dtype` and `device` fields are not read. A bundle fits them if it was trained against the same
             weights from memory; one that was trained against a folder asks for the folder.
         tokenizers: tokenizers that are in memory already, likewise; their `tokenizer` fields are not read. Default:
             what the field names, else what is in the model's folder, none for a model from memory.
+        revision: the commit, tag or branch of the graph's repository.
+        token: for the Hub; None is the one of the login.
+        local_files_only: take repositories from the Hub's cache, and ask nobody.
 
     Returns:
         The composed model, in eval mode, with every augment switched as the document says.
@@ -53,9 +63,14 @@ def load(
             holds NaN.
         ComposeError: a tokenizer cannot be read as a stream, or into one.
         BundleError: a bundle does not fit.
+        HubError: a repository is not to be had.
+        LockError: a file is not the one that the lock beside the graph names.
     """
     given, words = dict(models or {}), dict(tokenizers or {})
-    planned = plan(source, known=_known(given), tokenizers=_fingerprints(words))
+    hub = Online(token=token, local_files_only=local_files_only)
+    document = read(source, revision=revision, hub=hub)
+    planned = fetched_plan(document, hub, known=_known(given), tokenizers=_fingerprints(words))
+    _verify(document, planned, besides={*(f"{name}.model" for name in given), *(f"{name}.tokenizer" for name in words)})
     known = read_tokenizers(planned.graph, words)
     graph, streams = settle(planned.graph, known)
     identity = _identities(graph, given)
@@ -70,6 +85,13 @@ def load(
         tokenizer=known["anchor"],
         streams=streams,
     )
+
+
+def _verify(document: Document, planned: Plan, *, besides: set[str]) -> None:
+    """Hold the files to the lock, where there is one."""
+    if document.lock is not None and document.path is not None:
+        fields = {field if field.startswith("anchor.") else f"augments.{field}" for field in besides}
+        verify(document.lock, lock_path(document.path), document.spec, planned.graph, besides=fields)
 
 
 def _known(given: Mapping[str, PreTrainedModel]) -> dict[str, ModelFacts]:
@@ -127,15 +149,17 @@ def _identities(graph: Graph, given: Mapping[str, PreTrainedModel]) -> Callable[
 
 
 def _stacks(graph: Graph, identity: Callable[[str], Identity]) -> dict[str, Stack]:
-    """The stack of every augment, fresh or from its bundle; the misfits of all bundles are listed at once."""
-    stacks, problems = dict[str, Stack](), list[str]()
-    order = graph.order
-    for feed in sorted(graph.stacks, key=lambda feed: order.index(feed.augment)):  # what feeds an augment is part of it
-        stacks[feed.name] = Stack(graph.sites_of(feed), seed=feed.seed)
+    """Every stack by name, fresh or from its bundle; the misfits of all bundles are listed at once."""
+    stacks, problems, order = dict[str, Stack](), list[str](), graph.order
+    unknown = set[str]()  # what these make of a text is not known, as a bundle that feeds them does not fit
+    for feed in sorted(graph.stacks, key=lambda feed: order.index(feed.augment)):
+        stacks[feed.name] = Stack(graph.sites_of(feed), seed=feed.seed if feed.bundle is None else None)
         try:
-            _fill(stacks, graph, feed, identity)
+            if feed.augment not in unknown:
+                _fill(stacks, graph, feed, identity)
         except BundleError as error:
             problems += [f"{feed.field}: {line}" for line in str(error).splitlines()]
+            unknown.add(feed.into)
     if problems:
         raise BundleError.listing(problems)
     return stacks

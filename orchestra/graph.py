@@ -6,6 +6,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import PurePath
 from typing import Literal
 
 import networkx as nx
@@ -22,6 +23,17 @@ AnchorLayer = int | Literal["embedding"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """A repository on the Hub, at a commit."""
+
+    repo: str
+    commit: str
+
+    def __str__(self) -> str:
+        return f"{self.repo}@{self.commit[:12]}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFacts:
     """What is known of a model before a weight is read.
 
@@ -30,6 +42,7 @@ class ModelFacts:
         tokenizer: SHA-256 of what decides the token ids, of the tokenizer in force; None when unknown.
         num_params, weight_bytes: read from the headers of its files; None when unknown.
         conversion: how its file becomes tensors, for one that is not safetensors.
+        origin: whence on the Hub it came; None for one that did not.
     """
 
     source: str
@@ -42,6 +55,12 @@ class ModelFacts:
     num_params: int | None = None
     weight_bytes: int | None = None
     conversion: str | None = None
+    origin: Origin | None = None
+
+    @property
+    def name(self) -> str:
+        """What people call it: its id on the Hub, else the name of its folder."""
+        return self.origin.repo if self.origin else PurePath(self.source).name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +107,7 @@ class BundleFacts:
     source: str
     sites: tuple[Site, ...]
     alignment_version: int
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +130,7 @@ class Feed:
     Attributes:
         field: where the document says so.
         bundle: the folder of its bundle; None for a fresh stack.
+        origin: whence on the Hub the bundle came; None for one that did not.
         seed: of fresh weights.
     """
 
@@ -117,6 +138,7 @@ class Feed:
     into: str
     field: str
     bundle: str | None = None
+    origin: Origin | None = None
     seed: int = 0
 
     @property
@@ -135,6 +157,8 @@ class Node:
     """A model of the graph: its facts, how it is to be held, and what it reads.
 
     Attributes:
+        bundle: the folder of its bundle; None for fresh bridges, or where it feeds several models (`Graph.stacks`).
+        bundle_origin: whence on the Hub the bundle came; None for one that did not.
         context: every token, or the prompt only.
         reads: the anchor's ids, or a stream of its own tokens. What the fingerprints say; `load` compares the
             tokenizers themselves.
@@ -148,6 +172,8 @@ class Node:
     dtype: str
     device: str
     enabled: bool = True
+    bundle: str | None = None
+    bundle_origin: Origin | None = None
     context: Literal["refresh", "prompt"] = "refresh"
     reads: Literal["ids", "stream"] = "ids"
     tokenizer: str | None = None
@@ -238,13 +264,12 @@ def check(spec: GraphSpec, facts: Facts, unread: Sequence[str] = ()) -> Graph:
 def _stacks(spec: GraphSpec, facts: Facts) -> Iterator[Feed]:
     for name, augment in sorted(spec.augments.items()):
         for into, bridges in sorted(augment.feeds().items(), key=lambda item: (item[0] != ANCHOR, item[0])):
-            yield Feed(
-                augment=name,
-                into=into,
-                field=augment.field(name, into),
-                bundle=None if isinstance(bridges, BridgeRecipe) else facts.bundles[stack_name(name, into)].source,
-                seed=bridges.seed if isinstance(bridges, BridgeRecipe) else 0,
-            )
+            stack = Feed(augment=name, into=into, field=augment.field(name, into))
+            if isinstance(bridges, BridgeRecipe):
+                yield replace(stack, seed=bridges.seed)
+            else:
+                bundle = facts.bundles[stack.name]
+                yield replace(stack, bundle=bundle.source, origin=bundle.origin)
 
 
 def _place_all(spec: GraphSpec, facts: Facts) -> tuple[list[Site], list[str]]:
@@ -272,14 +297,7 @@ def unsupported(spec: GraphSpec) -> Iterator[str]:
     for name, model in (("anchor", spec.anchor), *((f"augments.{n}", a) for n, a in sorted(spec.augments.items()))):
         if not isinstance(model.model, str):
             yield f"{name}.model is a merge; this version loads folders only. Merge first, and name the folder."
-        if model.revision is not None:
-            yield f"{name}.revision is {model.revision!r}; this version loads local folders only, which have none."
     for name, augment in sorted(spec.augments.items()):
-        if augment.bridges_revision is not None:
-            yield (
-                f"augments.{name}.bridges_revision is {augment.bridges_revision!r}; "
-                "this version loads bundles from local folders only, which have none."
-            )
         if isinstance(augment.bridges, str) and not isinstance(augment.into, dict) and len(augment.into) > 1:
             yield (
                 f"augments.{name}.bridges is {augment.bridges!r}, and a bundle leads into one model, but 'into' names "
@@ -292,12 +310,16 @@ def _example(into: Sequence[str]) -> str:
 
 
 def _node(name: str, augment: AugmentSpec, facts: Facts) -> Node:
+    targets = list(augment.feeds())
+    only = facts.bundles.get(stack_name(name, targets[0])) if len(targets) == 1 else None
     return Node(
         name=name,
         facts=facts.models[name],
         dtype=augment.dtype,
         device=augment.device,
         enabled=augment.enabled,
+        bundle=only.source if only else None,
+        bundle_origin=only.origin if only else None,
         context=augment.context,
         reads="stream" if _reads_a_stream(augment, facts.models["anchor"], facts.models[name]) else "ids",
         tokenizer=facts.tokenizers.get(name),

@@ -221,14 +221,6 @@ LATER: list[tuple[dict[str, Any], str]] = [
         {"model": {"merge": {}}},
         "augments.kv.model is a merge; this version loads folders only. Merge first, and name the folder.",
     ),
-    (
-        {"revision": "main"},
-        "augments.kv.revision is 'main'; this version loads local folders only, which have none.",
-    ),
-    (
-        {"bridges_revision": "v1"},
-        "augments.kv.bridges_revision is 'v1'; this version loads bundles from local folders only, which have none.",
-    ),
 ]
 
 
@@ -245,15 +237,15 @@ def test_whether_an_augment_reads_every_token_or_the_prompt_only_is_known_of_eac
 
 def test_the_anchors_later_fields_are_refused_by_name() -> None:
     content = document()
-    content["anchor"] = {"model": {"merge": {}}, "revision": "main"}
+    content["anchor"] = {"model": {"merge": {}}}
     assert told(content) == [
         "anchor.model is a merge; this version loads folders only. Merge first, and name the folder.",
-        "anchor.revision is 'main'; this version loads local folders only, which have none.",
     ]
 
 
 def test_every_field_of_the_document_is_served_or_refused() -> None:
-    served = {"model", "dtype", "device", "tokenizer", "bridges", "enabled", "template", "tail", "context", "into"}
+    served = {"model", "revision", "dtype", "device", "tokenizer", "bridges", "bridges_revision", "enabled"}
+    served |= {"template", "tail", "context", "into"}
     refused = {name for fields, _ in LATER for name in fields}
     assert served | refused == set(specs.AugmentSpec.model_fields)
 
@@ -326,8 +318,8 @@ def test_one_bundle_cannot_lead_into_two_models() -> None:
 
 
 def test_a_wiring_that_does_not_end_in_the_anchor_is_refused_with_all_else() -> None:
-    assert told(document(kv={"into": ["tetum"], "revision": "main"}, tetum={"into": ["kv", "python"]})) == [
-        "augments.kv.revision is 'main'; this version loads local folders only, which have none.",
+    assert told(document(kv={"into": ["tetum"], "model": {"merge": {}}}, tetum={"into": ["kv", "python"]})) == [
+        "augments.kv.model is a merge; this version loads folders only. Merge first, and name the folder.",
         'augments.tetum.into names "python", which is no model of this graph; it has anchor, kv.',
         "augments.kv.into closes a cycle: kv -> tetum -> kv; drop one of its steps.",
     ]

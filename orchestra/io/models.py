@@ -14,10 +14,10 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 from orchestra.errors import ModelError
 from orchestra.io.checkpoint import read_json
 from orchestra.io.conversion import converted
+from orchestra.io.finite import finite
 from orchestra.io.foreign import UNLOADABLE, misfits, quiet, told
 from orchestra.io.gguf_facts import is_gguf
 
-_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)  # packed weights have no extremes to ask for
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json", "vocab.txt")
 
 
@@ -100,11 +100,7 @@ def resolve_device(device: str) -> torch.device:
 
 def not_finite(model: PreTrainedModel) -> str | None:
     """The name of a weight that holds NaN or infinity; None where all is well."""
-    for name, weight in model.state_dict().items():
-        # The extremes see NaN and infinity alike, without a copy and without a sum that may overflow.
-        if weight.dtype in _FLOATS and weight.numel() and not all(map(torch.isfinite, weight.aminmax())):
-            return str(name)
-    return None
+    return next((str(name) for name, weight in model.state_dict().items() if not finite(weight)), None)
 
 
 def memory_fingerprint(model: PreTrainedModel) -> str:

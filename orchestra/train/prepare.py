@@ -13,6 +13,7 @@ from orchestra.graph import Feed
 from orchestra.io.bundle import CONFIG_FILE, read_config
 from orchestra.io.checkpoint import file_sha256, fingerprint
 from orchestra.io.facts import model_config
+from orchestra.io.hub import Online
 from orchestra.io.models import load_tokenizer
 from orchestra.paper import plan
 from orchestra.plan import Plan
@@ -24,7 +25,7 @@ from orchestra.wiring import above, below, reaching
 
 # Settings that may change when a training is resumed: none of them changes what is learnt.
 _FREE = {"data", "output", "eval_data", "epochs", "steps", "batch_size", "gradient_accumulation", "resume"}
-_FREE |= {"gradient_checkpointing", "eval_every", "save_every", "log_every", "max_length"}
+_FREE |= {"gradient_checkpointing", "keep_taps", "eval_every", "save_every", "log_every", "max_length"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +54,7 @@ def prepare(source: str | Path | Mapping[str, Any] | ComposedModel, spec: TrainS
     """
     if importlib.util.find_spec("accelerate") is None:
         raise TrainError("training needs accelerate: pip install 'orchestra-lm[train]'.")
-    planned = source.plan if isinstance(source, ComposedModel) else plan(source)
+    planned = source.plan if isinstance(source, ComposedModel) else plan(source, hub=Online())
     augments = _chosen(planned, spec.augments)
     on = _on(planned, augments)
     _check_output(spec.output, planned, augments)

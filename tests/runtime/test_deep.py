@@ -287,3 +287,16 @@ def test_a_stack_is_named_by_augment_and_target() -> None:
     assert made("chain", "ids").stack("first").bridges()[0].site.into == "second"
     with pytest.raises(ComposeError, match=r"^'second' does not feed 'first'; it feeds anchor\.$"):
         composed.stack("second", "first")
+
+
+def test_there_are_no_taps_of_what_is_fed_to_keep() -> None:
+    composed = made("beside", "ids")
+    message = (
+        "'first' feeds 'second': what 'second' makes of a text changes with the bridges between them, and is no tap to "
+        "keep. Run without taps, or switch the feeder off."
+    )
+    with pytest.raises(ComposeError, match=f"^{re.escape(message)}$"):
+        composed.taps(tokens())
+    with composed.ablate("first"), torch.no_grad():
+        kept = composed.taps(tokens())
+        close(composed(tokens(), taps=kept).logits, composed(tokens(), use_cache=False).logits)
