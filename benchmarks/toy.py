@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM, PreTrainedModel
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 import orchestra
 from orchestra import ComposedModel
@@ -78,27 +78,3 @@ def generate(model: Any, prompt: Tensor, new: int, **words: Any) -> Tensor:
         **words,
     )
     return written
-
-
-def upto(model: PreTrainedModel, layers: int) -> PreTrainedModel:
-    """A model without its head and without the layers above the first few: what an augment has to run."""
-    body: Any = model.base_model
-    config = type(body.config).from_dict({**body.config.to_dict(), "num_hidden_layers": layers})
-    cut: Any = type(body)(config)
-    cut.load_state_dict(body.state_dict(), strict=False)
-    part: PreTrainedModel = cut.to(body.dtype).eval()
-    return part
-
-
-@torch.no_grad()
-def read_alone(part: Any, tokens: Tensor, prompt: int) -> None:
-    """Read a text as an augment does beside a generation: the prompt at once, then token by token, with a cache."""
-    cache = DynamicCache(config=part.config)
-    part(input_ids=tokens[:, :prompt], past_key_values=cache, use_cache=True)
-    for place in range(prompt, tokens.shape[1] - 1):
-        part(input_ids=tokens[:, place : place + 1], past_key_values=cache, use_cache=True)
-
-
-def parts(composed: ComposedModel) -> list[PreTrainedModel]:
-    """Each augment up to its highest tapped layer, by itself."""
-    return [upto(composed.augment(cost.augment), cost.layers_run) for cost in composed.plan.costs]
