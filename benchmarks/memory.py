@@ -3,8 +3,8 @@
     python -m benchmarks.memory [--real] [--new 256]
 
 Loading: the most that a fresh process held (resident, mapped files included), beyond what it held before; beside it,
-the same of the parts' own `from_pretrained`, which maps files and reads nothing yet. Decoding: the most bytes of tensors
-alive at a time, weights included.
+the same of the parts' own `from_pretrained`, which maps files and reads nothing yet. Decoding: the most bytes of
+tensors alive at a time, weights included.
 """
 
 import json

@@ -86,16 +86,17 @@ def memory(figure: Figure, found: Mapping[str, Content]) -> None:
         for name, size in sizes.items():
             axes.barh(at, size / weights, left=start, color=SHARES[name][1], height=0.6)
             start += size / weights
-        axes.plot([1.1 * (1 + sizes["caches"] / weights)] * 2, [at - 0.38, at + 0.38], color="black", linewidth=1.5)
-        axes.text(max(start, 1.1) + 0.03, at, f"{point['peak'] / 1e6:,.0f} MB", va="center")
+        target = 1.1 * (1 + sizes["caches"] / weights)
+        axes.plot([target, target], [at - 0.38, at + 0.38], color="black", linewidth=1.5)
+        axes.text(max(start, target) + 0.03, at, f"{point['peak'] / 1e6:,.0f} MB", va="center")
     shown = [Patch(color=color, label=label) for label, color in SHARES.values()]
-    target = Line2D([], [], color="black", label="1.1 times weights and caches")
+    line = Line2D([], [], color="black", label="1.1 times weights and caches")
     axes.set_yticks(range(len(bars)), list(bars))
     axes.invert_yaxis()
     axes.set_xlim(right=axes.get_xlim()[1] * 1.12)
     axes.set_xlabel("peak over the weights' own bytes")
     axes.set_title("Memory at the peak")
-    figure.legend(handles=[*shown, target], frameon=False, loc="outside lower center", ncols=3)
+    figure.legend(handles=[*shown, line], frameon=False, loc="outside lower center", ncols=3)
 
 
 DRAWN: dict[str, tuple[Callable[[Figure, Mapping[str, Content]], None], tuple[str, ...], tuple[float, float]]] = {

@@ -1,0 +1,42 @@
+import torch
+from transformers import PreTrainedModel
+
+from benchmarks import alone, toy
+from tests import tiny
+
+
+def composed() -> tiny.ComposedModel:
+    return toy.compose(toy.llama(32, 5), {"a": toy.llama(16, 7, seed=1), "b": toy.llama(16, 3, seed=2)})
+
+
+def test_a_part_runs_its_first_layers_and_leaves_the_model_as_it_is() -> None:
+    model = toy.llama(16, 5)
+    part = alone.upto(model, 2)
+    ids = toy.ids(11)
+    body: PreTrainedModel = model.base_model
+    seen: list[torch.Tensor] = []
+    handle = body.layers[1].register_forward_hook(lambda *words: seen.append(words[2]))
+    body(ids)
+    handle.remove()
+    part.norm = torch.nn.Identity()
+    torch.testing.assert_close(part(ids).last_hidden_state, seen[0], rtol=0, atol=0)
+    assert len(body.layers) == 5
+    assert not isinstance(body.norm, torch.nn.Identity)
+
+
+def test_what_each_augment_reads_is_noted_forward_by_forward() -> None:
+    whole, prompt = composed(), toy.ids(5)
+    with alone.recording(whole) as read:
+        written = toy.generate(whole, prompt, 3)
+    assert set(read) == {"a", "b"}
+    for blocks in read.values():
+        assert [block.shape[1] for block in blocks] == [5, 1, 1]
+        assert torch.equal(torch.cat(blocks, dim=1), written[:, :-1])
+    toy.generate(whole, prompt, 3)
+    assert len(read["a"]) == 3
+
+
+def test_a_replay_ticks_after_every_block() -> None:
+    ticks: list[int] = []
+    alone.replay(toy.llama(16, 3).base_model, toy.ids(7).split(1, dim=1), lambda: ticks.append(len(ticks)))
+    assert ticks == list(range(7))
