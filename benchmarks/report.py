@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.table import ROOT, Row, said
+from benchmarks.table import ROOT as ROOT
+from benchmarks.table import Row, said
 
 RESULTS = ROOT / "benchmarks/results/speed"
 REPORT = ROOT / "benchmarks/report.md"

@@ -1,19 +1,20 @@
+from typing import Any
+
 import torch
-from transformers import PreTrainedModel
 
 from benchmarks import alone, toy
-from tests import tiny
+from orchestra import ComposedModel
 
 
-def composed() -> tiny.ComposedModel:
+def composed() -> ComposedModel:
     return toy.compose(toy.llama(32, 5), {"a": toy.llama(16, 7, seed=1), "b": toy.llama(16, 3, seed=2)})
 
 
 def test_a_part_runs_its_first_layers_and_leaves_the_model_as_it_is() -> None:
     model = toy.llama(16, 5)
-    part = alone.upto(model, 2)
+    part: Any = alone.upto(model, 2)
     ids = toy.ids(11)
-    body: PreTrainedModel = model.base_model
+    body: Any = model.base_model
     seen: list[torch.Tensor] = []
     handle = body.layers[1].register_forward_hook(lambda *words: seen.append(words[2]))
     body(ids)
