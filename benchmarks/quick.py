@@ -15,6 +15,7 @@ from torch import Tensor
 from benchmarks import alone, counting, kept, toy
 
 LENGTH = 65
+LOWER = {"pairs": [{"augment_layer": 1, "anchor_layer": 3}, {"augment_layer": 2, "anchor_layer": 7}]}
 CEILINGS: dict[str, float] = {
     "operators that only the anchor with all augments off runs": 0,
     "operators that only the plain anchor runs": 0,
@@ -64,7 +65,7 @@ def decoding() -> tuple[float, ...]:
 
 def prompts() -> tuple[float, ...]:
     """The next two; the augments have a layer that nothing taps."""
-    composed = toy.compose(toy.anchor(), {name: toy.llama(128, 5, seed=seed) for seed, name in enumerate("ab", 1)})
+    composed = toy.compose(toy.anchor(), toy.augments(2), bridges=LOWER)
     models = (composed, composed.anchor, *alone.parts(composed).values())
     whole, *parts = (counting.count(reading(model, toy.ids(LENGTH))) for model in models)
     operators = whole.num_operators - sum(each.num_operators for each in parts)

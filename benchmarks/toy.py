@@ -1,11 +1,12 @@
 """The toy: an anchor of 10.5M parameters, augments of 1.8M, one tokenizer, two bridges per augment; random weights."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 import orchestra
 from orchestra import ComposedModel
@@ -43,14 +44,20 @@ def augments(count: int) -> dict[str, PreTrainedModel]:
     return {f"a{index:02}": llama(128, 4, seed=1 + index) for index in range(count)}
 
 
-def compose(anchor: PreTrainedModel, augments: Mapping[str, PreTrainedModel], **words: Any) -> ComposedModel:
+def compose(
+    anchor: PreTrainedModel,
+    augments: Mapping[str, PreTrainedModel],
+    *,
+    bridges: Mapping[str, Any] = MappingProxyType({"every": 2}),
+    tokenizers: Mapping[str, PreTrainedTokenizerBase] | None = None,
+) -> ComposedModel:
     """The composition, its bridges as if trained: gates are open."""
     document = {
         "format": "orchestra/graph@1",
         "anchor": {"model": "memory"},
-        "augments": {name: {"model": "memory", "bridges": {"every": 2}} for name in augments},
+        "augments": {name: {"model": "memory", "bridges": dict(bridges)} for name in augments},
     }
-    composed = orchestra.load(document, models={"anchor": anchor, **augments}, **words)
+    composed = orchestra.load(document, models={"anchor": anchor, **augments}, tokenizers=tokenizers)
     return opened(composed)
 
 
