@@ -1,6 +1,6 @@
 """What loading a composition costs over the parts' own `from_pretrained`; hashing the weights is timed apart.
 
-    python -m benchmarks.loading [--real] [--rounds 7]
+    python -m benchmarks.loading [--real] [--rounds 11]
 
 `from_pretrained` maps files and reads no weight before it is needed; a composition looks at every weight for NaN. So
 the parts are timed a second time, with each weight looked at once. Digests of weights are needed for bundles only, and
@@ -72,7 +72,7 @@ def toys(place: Path) -> dict[str, dict[str, Path]]:
 
 def main() -> None:
     """Make the table."""
-    told = timing.with_real(__doc__).parse_args()
+    told = timing.with_real(__doc__, rounds=11).parse_args()
     timing.settle()
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)

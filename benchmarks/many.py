@@ -1,6 +1,6 @@
 """What one more augment costs: operators and bytes of a step of decoding, and time, at N = 1, 2, 4, 8, 16.
 
-python -m benchmarks.many [--new 64] [--rounds 7]
+python -m benchmarks.many [--new 32] [--rounds 11]
 """
 
 from functools import partial
@@ -20,8 +20,8 @@ def slopes(times: timing.Times, fewer: int, more: int) -> list[float]:
 
 def main() -> None:
     """Make the table."""
-    parser = timing.parser(__doc__)
-    parser.add_argument("--new", type=int, default=64, help="tokens to write")
+    parser = timing.parser(__doc__, rounds=11)
+    parser.add_argument("--new", type=int, default=32, help="tokens to write")
     told = parser.parse_args()
     timing.settle()
     table = Table("many", "One more augment, toy", told)

@@ -53,17 +53,17 @@ def alternate(
     return Times(seconds={name: tuple(each) for name, each in taken.items()})
 
 
-def parser(about: str | None) -> argparse.ArgumentParser:
-    """The arguments that all tables have."""
+def parser(about: str | None, *, rounds: int = 7) -> argparse.ArgumentParser:
+    """The arguments that all tables have; what is short takes more rounds."""
     made = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("--rounds", type=int, default=7, help="how often each way is timed")
+    made.add_argument("--rounds", type=int, default=rounds, help="how often each way is timed")
     made.add_argument("--out", type=Path, default=RESULTS, help="the folder that the table goes to")
     return made
 
 
-def with_real(about: str | None) -> argparse.ArgumentParser:
+def with_real(about: str | None, *, rounds: int = 7) -> argparse.ArgumentParser:
     """Likewise, of a table that can be made of real models."""
-    made = parser(about)
+    made = parser(about, rounds=rounds)
     made.add_argument("--real", action="store_true", help="SmolLM2 and real augments, as `make real` fetches them")
     return made
 
