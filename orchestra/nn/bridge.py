@@ -24,6 +24,13 @@ class KeysValues(NamedTuple):
     values: Float[Tensor, "batch heads augment_seq d_head"]
 
 
+class Folded(NamedTuple):
+    """The projection multiplied into the maps of keys and of values, one below the other: fewer products per token."""
+
+    weight: Float[Tensor, "both d_augment"]
+    bias: Float[Tensor, " both"] | None
+
+
 class Bridge(nn.Module):
     r"""Gated cross-attention from one augment layer into one anchor layer.
 
@@ -82,15 +89,28 @@ class Bridge(nn.Module):
         self,
         context: Float[Tensor, "batch augment_seq d_augment"],
         places: Places,
+        folded: Folded | None = None,
     ) -> KeysValues:
         """Turn an augment's hidden states into keys and values.
 
         Args:
             places: the index of the anchor token at which each augment token was committed.
+            folded: what `fold` returned for the weights as they are now.
         """
-        projected = self.proj(self.norm_context(context.to(self.proj.weight.dtype)))
-        keys = self._heads(self.key(projected))
-        return KeysValues(self._rotate(keys, places), self._heads(self.value(projected)))
+        normed = self.norm_context(context.to(self.proj.weight.dtype))
+        if folded is None:
+            projected = self.proj(normed)
+            keys, values = self.key(projected), self.value(projected)
+        else:
+            keys, values = functional.linear(normed, folded.weight, folded.bias).chunk(2, dim=-1)
+        return KeysValues(self._rotate(self._heads(keys), places), self._heads(values))
+
+    def fold(self) -> Folded | None:
+        """Multiply the projection into what comes after it; None where tokens would then cost more."""
+        if self.site.d_augment >= 2 * self.site.d_anchor:
+            return None
+        maps, bias = torch.cat([self.key.weight, self.value.weight]), self.key.bias
+        return Folded(maps @ self.proj.weight, None if bias is None else torch.cat([bias, torch.zeros_like(bias)]))
 
     def forward(
         self,
@@ -126,7 +146,8 @@ class Bridge(nn.Module):
         return torch.ones((), dtype=normed.dtype, device=normed.device)
 
     def _heads(self, states: Float[Tensor, "batch seq d_anchor"]) -> Float[Tensor, "batch heads seq d_head"]:
-        return states.view(*states.shape[:2], -1, self.d_head).transpose(1, 2)
+        heads: Tensor = states.unflatten(-1, (-1, self.d_head))
+        return heads.transpose(1, 2)
 
     def _rotate(
         self, states: Float[Tensor, "batch heads seq d_head"], places: Places

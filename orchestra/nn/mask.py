@@ -31,8 +31,8 @@ def visible(
     return causal & key_valid[:, None, :] & query_valid[:, :, None]
 
 
-def known_true(mask: Bool[Tensor, "..."]) -> bool:
-    """Whether all of it is True, as far as anybody can tell: a tensor without values tells nothing."""
+def known_true(mask: Bool[Tensor, "..."] | Int[Tensor, "..."]) -> bool:
+    """Whether all of it is true, or 1, as far as anybody can tell: a tensor without values tells nothing."""
     return not mask.is_meta and not is_tracing(mask) and bool(mask.all())
 
 

@@ -21,6 +21,7 @@ from orchestra.runtime.config import ComposedConfig, shortest
 from orchestra.runtime.contributions import Contributions, contributions
 from orchestra.runtime.generation import ComposedGenerationMixin
 from orchestra.runtime.refused import Refused
+from orchestra.runtime.room import roomy
 from orchestra.runtime.runner import NOTHING, Reads, Runner
 from orchestra.runtime.saving import Saved
 from orchestra.runtime.schedule import Trace
@@ -273,7 +274,11 @@ class ComposedModel(Refused, Switched, Saved, PreTrainedModel, ComposedGeneratio
             else:
                 augments[cost.augment] = lower_layers(model.config, cost.layers_run, offloading=away)
         away = offloading and self.device.type != "cpu"
-        return ComposedCache(self.anchor.config, augments, owner=self._mark, offloading=away)
+        cache = ComposedCache(self.anchor.config, augments, owner=self._mark, offloading=away)
+        if self._toggles.active and not offloading:
+            for part in (cache, *cache.augments.values(), *cache.bridges.values()):
+                roomy(part)
+        return cache
 
     def prompt_readers(self) -> tuple[str, ...]:
         """The augments that are on and read the prompt only, sorted."""

@@ -142,7 +142,7 @@ def _residual(state: Pass, bridge: Bridge, hidden: Tensor) -> Tensor:
 
     def attend(hidden: Tensor, context: Tensor | None) -> Tensor:
         if context is not None:
-            read = bridge.read(context, alignment.places)
+            read = bridge.read(context, alignment.places, None if cache is None else cache.fold(bridge))
             if cache is not None:
                 read = cache.extend(site.augment, site.key, read)
         else:

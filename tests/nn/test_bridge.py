@@ -230,3 +230,19 @@ def test_a_causal_sight_is_the_mask_that_it_stands_for(site: Site) -> None:
         bridge(given.hidden, read, each, Places(given.position)) for each in (Sight(mask), Sight(causal=True))
     )
     torch.testing.assert_close(one, other, rtol=0, atol=1e-12)
+
+
+@every_kind
+def test_folded_maps_read_what_the_projection_and_they_read(site: Site) -> None:
+    bridge, given = loud(site), Inputs()
+    folded = bridge.fold()
+    assert folded is not None
+    assert folded.weight.shape == (2 * D_ANCHOR, D_AUGMENT)
+    plain, one = (bridge.read(given.context, Places(given.committed), each) for each in (None, folded))
+    torch.testing.assert_close(one.keys, plain.keys, rtol=0, atol=1e-12)
+    torch.testing.assert_close(one.values, plain.values, rtol=0, atol=1e-12)
+
+
+def test_maps_are_folded_only_where_that_saves_products() -> None:
+    for width, saves in ((2 * D_ANCHOR - 1, True), (2 * D_ANCHOR, False)):
+        assert (Bridge(replace(SITE, d_augment=width)).fold() is not None) == saves

@@ -46,7 +46,7 @@ def test_written_tokens_are_not_read_and_no_step_runs_the_augment(index: int) ->
     with watching() as runs:
         out: Any = generate(composed, ids, attention_mask=mask, return_dict_in_generate=True)
     assert runs(composed.augment("near")) == 1
-    assert [runs(bridge.proj) for bridge in composed.stack("near").bridges()] == [1, 1, 1]
+    assert [runs(bridge.norm_context) for bridge in composed.stack("near").bridges()] == [1, 1, 1]
     assert runs(composed.augment("far")) == runs(composed.stack("near")) == 5
     cache = out.past_key_values
     assert cache.get_seq_length() == cache.augments["far"].get_seq_length() == LENGTH + 4
