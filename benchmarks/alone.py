@@ -1,7 +1,8 @@
 """The parts of a composition by themselves: what its cost is held against."""
 
 import copy
-from collections.abc import Callable, Iterable, Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -45,10 +46,27 @@ def recording(composed: ComposedModel) -> Iterator[dict[str, list[Tensor]]]:
         handle.remove()
 
 
-@torch.no_grad()
-def replay(part: Any, blocks: Iterable[Tensor], tick: Callable[[], object] = lambda: None) -> None:
-    """Read the same, in the same blocks, with a cache."""
+def replay(part: Any, blocks: Iterable[Tensor]) -> Iterator[None]:
+    """Read the same, in the same blocks, with a cache; one block at a step."""
     cache = DynamicCache(config=part.config)
     for block in blocks:
-        part(input_ids=block, past_key_values=cache, use_cache=True)
-        tick()
+        with torch.no_grad():
+            part(input_ids=block, past_key_values=cache, use_cache=True)
+        yield
+
+
+class Beside:
+    """Lets augments read a block each at every token that the anchor writes; `generate` takes it for a streamer."""
+
+    def __init__(self, *replays: Iterator[None]) -> None:
+        self._replays = replays
+
+    def put(self, value: object = None) -> None:
+        """One more token, or the prompt."""
+        for each in self._replays:
+            next(each, None)
+
+    def end(self) -> None:
+        """The text is whole; what is left is read."""
+        for each in self._replays:
+            deque(each, maxlen=0)

@@ -3,6 +3,7 @@
 python -m benchmarks.decode [--peer] [--real] [--new 256] [--rounds 7]
 """
 
+from collections import deque
 from typing import Any
 
 import torch
@@ -16,7 +17,11 @@ PROMPT = 16
 
 
 def ways(composed: ComposedModel, prompt: Tensor, new: int) -> dict[str, timing.Way]:
-    """The composition, and its parts: the anchor writes as much, and each augment reads what it read beside it."""
+    """The composition, and its parts: the anchor writes as much, and each augment reads what it read beside it.
+
+    The parts run one after another; and once more in turns, block by block, as any composition has to run them: what
+    one of them reads of its weights then pushes those of the others out of the processor's caches.
+    """
     with alone.recording(composed) as read:
         toy.generate(composed, prompt, new)
     cut = alone.parts(composed)
@@ -24,9 +29,13 @@ def ways(composed: ComposedModel, prompt: Tensor, new: int) -> dict[str, timing.
     def parts() -> None:
         toy.generate(composed.anchor, prompt, new)
         for name, part in cut.items():
-            alone.replay(part, read[name])
+            deque(alone.replay(part, read[name]), maxlen=0)
 
-    return {"composed": lambda: toy.generate(composed, prompt, new), "parts": parts}
+    def turns() -> None:
+        beside = alone.Beside(*(alone.replay(part, read[name]) for name, part in cut.items()))
+        toy.generate(composed.anchor, prompt, new, streamer=beside)
+
+    return {"composed": lambda: toy.generate(composed, prompt, new), "parts": parts, "in turns": turns}
 
 
 @torch.no_grad()
@@ -40,13 +49,20 @@ def right(model: Any, prompt: Tensor, written: Tensor) -> int:
     return int((logits.argmax(-1) == written[0, prompt.shape[1] :]).sum())
 
 
+def in_parts(table: Table, times: timing.Times, new: int) -> None:
+    """The toy's rows over its parts."""
+    table.ratio(f"{PROMPT} + {new}: composed / parts", times, "composed", "parts", 1.15)
+    table.ratio(f"{PROMPT} + {new}: parts in turns, block by block / parts", times, "in turns", "parts")
+    table.ratio(f"{PROMPT} + {new}: composed / parts in turns", times, "composed", "in turns")
+
+
 def with_peer(table: Table, composed: ComposedModel, new: int, rounds: int) -> None:
     """The rows of the toy, beside CALM-pytorch."""
     prompt = toy.ids(PROMPT)
     calm = peer.compose(composed, toy.anchor(), toy.augments(2))
     both = {**ways(composed, prompt, new), "CALM-pytorch": lambda: peer.generate(calm, prompt, new)}
     times = timing.alternate(both, rounds=rounds)
-    table.ratio(f"{PROMPT} + {new}: composed / parts", times, "composed", "parts", 1.15)
+    in_parts(table, times, new)
     table.ratio(f"{PROMPT} + {new}: CALM-pytorch / composed", times, "CALM-pytorch", "composed", 7.0, at_least=True)
     theirs = peer.greedy(calm, prompt, new)
     same = right(lambda ids: calm(ids, prompt=prompt, return_loss=False), prompt, theirs)
@@ -67,6 +83,7 @@ def main() -> None:
             new = min(told.new, 128) if "stories" in name else told.new  # its 256 positions hold no more
             times = timing.alternate(ways(composed, prompt, new), rounds=told.rounds)
             table.ratio(f"{name}, {PROMPT} + {new}: composed / parts", times, "composed", "parts", 1.08)
+            table.ratio(f"{name}, {PROMPT} + {new}: parts in turns / parts", times, "in turns", "parts")
             same = right(composed, prompt, toy.generate(composed, prompt, new))
             table.count(f"{name}, tokens that one forward over the text finds likeliest too", same, f"of {new}")
         table.write()
@@ -86,7 +103,7 @@ def main() -> None:
         with_peer(table, composed, told.new, told.rounds)
     else:
         times = timing.alternate(ways(composed, prompt, told.new), rounds=told.rounds)
-        table.ratio(f"{PROMPT} + {told.new}: composed / parts", times, "composed", "parts", 1.15)
+        in_parts(table, times, told.new)
     table.write()
 
 

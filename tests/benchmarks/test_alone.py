@@ -37,7 +37,23 @@ def test_what_each_augment_reads_is_noted_forward_by_forward() -> None:
     assert len(read["a"]) == 3
 
 
-def test_a_replay_ticks_after_every_block() -> None:
-    ticks: list[int] = []
-    alone.replay(toy.llama(16, 3).base_model, toy.ids(7).split(1, dim=1), lambda: ticks.append(len(ticks)))
-    assert ticks == list(range(7))
+def test_a_replay_reads_a_block_at_a_step_and_beside_an_anchor_one_at_every_token() -> None:
+    part, read = toy.llama(16, 3).base_model, list[int]()
+    part.register_forward_pre_hook(lambda _, words, more: read.append(more["input_ids"].shape[1]), with_kwargs=True)
+    replay = alone.replay(part, toy.ids(11).split([5, 1, 1, 1, 3], dim=1))
+    next(replay)
+    assert read == [5]
+    beside = alone.Beside(replay)
+    beside.put()
+    assert read == [5, 1]
+    beside.end()
+    assert read == [5, 1, 1, 1, 3]
+
+
+def test_what_follows_in_a_replay_sees_what_went_before() -> None:
+    part: Any = toy.llama(16, 3).base_model
+    seen: list[torch.Tensor] = []
+    handle = part.register_forward_hook(lambda *words: seen.append(words[2].last_hidden_state))
+    list(alone.replay(part, toy.ids(7).split([4, 3], dim=1)))
+    handle.remove()
+    torch.testing.assert_close(torch.cat(seen, dim=1), part(toy.ids(7)).last_hidden_state, rtol=1e-4, atol=1e-5)
