@@ -1,6 +1,6 @@
 """What a token costs as the text grows: the composition's and the parts', from 16 to 2,048 new tokens.
 
-python -m benchmarks.length [--new 2048] [--rounds 7]
+python -m benchmarks.length [--new 2048] [--rounds 3]
 """
 
 import time
@@ -68,7 +68,7 @@ def ways(composed: ComposedModel, prompt: Tensor, new: int) -> dict[str, Callabl
 
 def main() -> None:
     """Make the table."""
-    parser = timing.parser(__doc__)
+    parser = timing.parser(__doc__, rounds=3)
     parser.add_argument("--new", type=int, default=max(LENGTHS), help="tokens to write")
     told = parser.parse_args()
     timing.settle()

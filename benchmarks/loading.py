@@ -1,6 +1,6 @@
 """What loading a composition costs over the parts' own `from_pretrained`; hashing the weights is timed apart.
 
-    python -m benchmarks.loading [--real] [--rounds 11]
+    python -m benchmarks.loading [--real] [--rounds 7]
 
 `from_pretrained` maps files and reads no weight before it is needed; a composition looks at every weight for NaN. So
 the parts are timed a second time, with each weight looked at once. Digests of weights are needed for bundles only, and
@@ -72,16 +72,14 @@ def toys(place: Path) -> dict[str, dict[str, Path]]:
 
 def main() -> None:
     """Make the table."""
-    told = timing.with_real(__doc__, rounds=11).parse_args()
+    told = timing.with_real(__doc__, rounds=7).parse_args()
     timing.settle()
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         os.environ["ORCHESTRA_CACHE"] = str(work / "cache")
         if told.real:
             table = Table("loading-real", "Loading, real models", told)
-            for count in (1, 3):
-                name = "SmolLM2 + gemma3" if count == 1 else "SmolLM2 + three"
-                rows(table, name, real.folders(count), work / str(count), told.rounds)
+            rows(table, "SmolLM2 + three", real.folders(3), work, told.rounds)
         else:
             table = Table("loading", "Loading, toys", told)
             for name, places in toys(work).items():
