@@ -94,7 +94,7 @@ def loading(table: Table, what: str, graph: Path, warm: Path) -> None:
     table.count(f"load, {what}: peak / weights", whole["peak"] / weights, "ratio", 1.1)
     if tokens > 0.01 * weights:
         told = "peak / weights, and tokenizers as their own library holds them"
-        table.count(f"load, {what}: {told}", whole["peak"] / (weights + tokens), "ratio", 1.1)
+        table.count(f"load, {what}: {told}", whole["peak"] / (weights + tokens), "ratio")
     table.count(f"load, {what}: peak of the parts' own load / their weights", parts["peak"] / parts["weights"], "ratio")
     table.point(f"load, {what}", weights=weights, tokenizers=tokens, peak=whole["peak"], parts=parts["peak"])
 
