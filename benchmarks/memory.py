@@ -48,7 +48,7 @@ class Alive(TorchDispatchMode):
             if not isinstance(each, Tensor):
                 continue
             storage = each.untyped_storage()
-            if storage._cdata not in before | self._storages.keys():
+            if storage._cdata not in before and storage._cdata not in self._storages:
                 self._storages[storage._cdata] = storage.nbytes()
                 self.now += storage.nbytes()
                 self.most = max(self.most, self.now)
