@@ -16,6 +16,7 @@ Content = Mapping[str, Any]
 Series = list[dict[str, float]]
 
 BLUE, ORANGE, GREY, GREEN = "#0b6aa8", "#d1661f", "#8a8a8a", "#3c8c4f"
+ALONE: Any = {"markerfacecolor": "white", "markeredgecolor": "black", "markersize": 5}
 SHARES = {
     "weights": ("weights, bridges included", BLUE),
     "caches": ("caches", GREEN),
@@ -88,6 +89,8 @@ def memory(figure: Figure, found: Mapping[str, Content]) -> None:
             start += size / weights
         target = 1.1 * (1 + sizes["caches"] / weights)
         axes.plot([target, target], [at - 0.38, at + 0.38], color="black", linewidth=1.5)
+        if "parts" in point:
+            axes.plot(point["parts"] / weights, at, "D", **ALONE)
         axes.text(max(start, target) + 0.03, at, f"{point['peak'] / 1e6:,.0f} MB", va="center")
     shown = [Patch(color=color, label=label) for label, color in SHARES.values()]
     line = Line2D([], [], color="black", label="1.1 times weights and caches")
@@ -96,7 +99,8 @@ def memory(figure: Figure, found: Mapping[str, Content]) -> None:
     axes.set_xlim(right=axes.get_xlim()[1] * 1.12)
     axes.set_xlabel("peak over the weights' own bytes")
     axes.set_title("Memory at the peak")
-    figure.legend(handles=[*shown, line], frameon=False, loc="outside lower center", ncols=3)
+    alone = Line2D([], [], linestyle="none", marker="D", label="the parts' own load, which maps files", **ALONE)
+    figure.legend(handles=[*shown, line, alone], frameon=False, loc="outside lower center", ncols=3)
 
 
 DRAWN: dict[str, tuple[Callable[[Figure, Mapping[str, Content]], None], tuple[str, ...], tuple[float, float]]] = {
