@@ -76,7 +76,7 @@ bench: $(PEER)
 # Likewise, of real models, where `make real` has put them.
 bench-real: $(READY)
 	$(BENCH) benchmarks.decode --real
-	$(BENCH) benchmarks.reading --real
+	$(BENCH) benchmarks.reading --real --rounds 7
 	$(BENCH) benchmarks.memory --real
 	$(BENCH) benchmarks.loading --real
 	$(BENCH) benchmarks.report

@@ -1,6 +1,6 @@
 """What a composed model costs with every augment off, over the plain anchor.
 
-python -m benchmarks.off [--new 64] [--rounds 15]
+python -m benchmarks.off [--new 32] [--rounds 41]
 """
 
 from benchmarks import counting, timing, toy
@@ -9,8 +9,8 @@ from benchmarks.table import Table
 
 def main() -> None:
     """Make the table."""
-    parser = timing.parser(__doc__, rounds=15)
-    parser.add_argument("--new", type=int, default=64, help="tokens to write")
+    parser = timing.parser(__doc__, rounds=41)
+    parser.add_argument("--new", type=int, default=32, help="tokens to write")
     told = parser.parse_args()
     timing.settle()
     table = Table("off", "All augments off, toy", told)

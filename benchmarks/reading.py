@@ -1,6 +1,6 @@
 """What reading a prompt of 1,024 tokens costs, over the sum of the parts.
 
-python -m benchmarks.reading [--real] [--length 1024] [--rounds 15]
+python -m benchmarks.reading [--real] [--length 1024] [--rounds 31]
 """
 
 from collections import deque
@@ -39,7 +39,7 @@ def ways(composed: ComposedModel, prompt: Tensor) -> dict[str, timing.Way]:
 
 def main() -> None:
     """Make the table."""
-    parser = timing.with_real(__doc__, rounds=15)
+    parser = timing.with_real(__doc__, rounds=31)
     parser.add_argument("--length", type=int, default=1024, help="tokens in the prompt")
     told = parser.parse_args()
     timing.settle()
