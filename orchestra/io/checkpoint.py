@@ -13,6 +13,7 @@ from orchestra.errors import ModelError
 
 _CHUNK_BYTES = 1 << 22
 _PICKLES = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+_INDEX = "model.safetensors.index.json"
 _SETTLED_NS = 2_000_000_000  # a file changed later than this before it was hashed may change again unnoticed
 
 
@@ -28,8 +29,8 @@ def weight_files(folder: Path) -> list[Path]:
         )
     if (folder / "model.safetensors").is_file():
         return [folder / "model.safetensors"]
-    if (folder / "model.safetensors.index.json").is_file():
-        return _shards(folder / "model.safetensors.index.json")
+    if (folder / _INDEX).is_file():
+        return _shards(folder / _INDEX)
     pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
     if pickles:
         raise ModelError(
@@ -38,7 +39,30 @@ def weight_files(folder: Path) -> list[Path]:
     raise ModelError(f"{folder}: holds no model.safetensors.")
 
 
+def weight_names(folder: Path) -> list[str]:
+    """The names of the weight files that a model folder should have, by its index where it has one.
+
+    Raises:
+        ModelError: the index is damaged.
+    """
+    return _shard_names(folder / _INDEX) if (folder / _INDEX).is_file() else ["model.safetensors"]
+
+
+def fetched(folder: Path) -> bool:
+    """Whether all weights of a model are in its folder, or nothing will be gained by fetching them."""
+    held = (folder / "model.safetensors").is_file() or (folder / "adapter_config.json").is_file()
+    return held or all((folder / name).is_file() for name in weight_names(folder))
+
+
 def _shards(index: Path) -> list[Path]:
+    shards = _shard_names(index)
+    missing = [name for name in shards if not (index.parent / name).is_file()]
+    if missing:
+        raise ModelError(f"{index.parent}: holds no {', '.join(missing)}, though {index.name} names it.")
+    return [index.parent / name for name in shards]
+
+
+def _shard_names(index: Path) -> list[str]:
     names = read_json(index).get("weight_map")
     if not isinstance(names, dict) or not names or not all(isinstance(name, str) for name in names.values()):
         raise ModelError(f"{index}: is not a safetensors index; fetch or save it again.")
@@ -46,10 +70,7 @@ def _shards(index: Path) -> list[Path]:
     outside = [name for name in shards if Path(name).name != name or name == ".."]
     if outside:
         raise ModelError(f"{index}: names a shard outside its folder: {outside[0]!r}.")
-    missing = [name for name in shards if not (index.parent / name).is_file()]
-    if missing:
-        raise ModelError(f"{index.parent}: holds no {', '.join(missing)}, though {index.name} names it.")
-    return [index.parent / name for name in shards]
+    return shards
 
 
 def read_json(path: Path) -> dict[str, Any]:

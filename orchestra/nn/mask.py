@@ -3,7 +3,7 @@
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from transformers.utils.import_utils import is_tracing
+from torch._subclasses.fake_tensor import FakeTensor
 
 
 def positions(valid: Bool[Tensor, "batch seq"]) -> Int[Tensor, "batch seq"]:
@@ -33,7 +33,8 @@ def visible(
 
 def known_true(mask: Bool[Tensor, "..."] | Int[Tensor, "..."]) -> bool:
     """Whether all of it is true, or 1, as far as anybody can tell: a tensor without values tells nothing."""
-    return not mask.is_meta and not is_tracing(mask) and bool(mask.all())
+    hidden = mask.is_meta or isinstance(mask, FakeTensor)
+    return not hidden and not (mask.is_cuda and torch.cuda.is_current_stream_capturing()) and bool(mask.all())
 
 
 class Sight:

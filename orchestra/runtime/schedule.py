@@ -41,11 +41,13 @@ class Pass:
     Attributes:
         taps: hidden states by (augment, layer); filled as the augments run.
         recompute: whether anchor layers and bridges are recomputed in the backward pass; then there is no cache.
+        under: where the lower layers of the anchor have run before, the last of them and what it returned.
     """
 
     alignments: Mapping[str, Alignment]
     cache: ComposedCache | None
     recompute: bool = False
+    under: tuple[int, Any] | None = None
     taps: dict[tuple[str, int], Tensor] = field(default_factory=dict)
     traces: list[Trace] | None = None
 
@@ -110,6 +112,18 @@ def recompute_in_backward(layer: nn.Module) -> None:
         if state is None or not state.recompute:
             return forward(*args, **kwargs)
         return checkpoint(forward, *args, use_reentrant=False, **kwargs)
+
+    wrap_forward(layer, around)
+
+
+def skip_if_run(layer: nn.Module, index: int) -> None:
+    """Have a layer of the anchor's view return at once what the current pass has of it, or of one above it."""
+
+    def around(forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        state = _current.get()
+        if state is None or state.under is None or index > state.under[0]:
+            return forward(*args, **kwargs)
+        return state.under[1]
 
     wrap_forward(layer, around)
 
