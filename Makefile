@@ -67,6 +67,7 @@ bench: $(PEER)
 	$(BENCH) benchmarks.off
 	$(BENCH) benchmarks.many
 	$(BENCH) benchmarks.train_step
+	$(BENCH) benchmarks.kept_taps
 	$(BENCH) benchmarks.kept
 	$(BENCH) benchmarks.memory
 	$(BENCH) benchmarks.loading
@@ -77,6 +78,7 @@ bench: $(PEER)
 bench-real: $(READY)
 	$(BENCH) benchmarks.decode --real
 	$(BENCH) benchmarks.reading --real --rounds 7
+	$(BENCH) benchmarks.kept_taps --real
 	$(BENCH) benchmarks.memory --real
 	$(BENCH) benchmarks.loading --real
 	$(BENCH) benchmarks.report
