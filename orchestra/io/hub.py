@@ -22,7 +22,7 @@ from orchestra.errors import HubError, ModelError
 from orchestra.graph import Origin
 from orchestra.io.bundle import CONFIG_FILE, WEIGHTS_FILE
 from orchestra.io.checkpoint import fetched, weight_names
-from orchestra.io.hosted import CARD_FILE, GRAPH_FILE, MODEL_SUFFIXES, Kind, Snapshot, named
+from orchestra.io.hosted import CARD_FILE, GRAPH_FILE, MODEL_SUFFIXES, Kind, Snapshot, is_revision, named
 
 UNANSWERED: tuple[type[Exception], ...] = (OSError, HFValidationError, HfHubHTTPError.__bases__[0])
 """What the client raises; the last is the root of its HTTP library's errors, of which it has changed once already."""
@@ -32,7 +32,7 @@ _PATTERNS: dict[Kind, list[str]] = {
     "graph": [*_SMALL, "*.safetensors", f"*{CARD_FILE}"],
     "model": _SMALL,
     "bundle": [CONFIG_FILE, WEIGHTS_FILE],
-    "card": [CARD_FILE],
+    "card": [*_SMALL, CARD_FILE],
 }
 _LICENCE = re.compile(r"""^(license|license_name):[ ]*["']?([\w. +-]*\w)["']?[ ]*$""", re.MULTILINE)
 _CARD_LENGTH = 1 << 16
@@ -68,6 +68,8 @@ class Online:
 
     def __call__(self, repo: str, revision: str | None, kind: Kind) -> Snapshot:
         """The files of a repository; see `Hub`."""
+        if revision is not None and not is_revision(revision):
+            raise HubError(f"{revision!r} is no revision's name.")
         commit = self._commits.get((repo, revision), revision)
         folder = self._fetch(repo, commit, _FIRST if kind == "graph" else _PATTERNS[kind])
         self._commits[repo, revision] = folder.name
