@@ -220,6 +220,11 @@ class Graph:
         return {node.name: tuple(s.into for s in self.stacks if s.augment == node.name) for node in self.augments}
 
     @property
+    def deep(self) -> bool:
+        """Whether an augment feeds another."""
+        return any(stack.into != ANCHOR for stack in self.stacks)
+
+    @property
     def order(self) -> tuple[str, ...]:
         """The augments in the order in which they run."""
         return wiring.order(self.feeds)

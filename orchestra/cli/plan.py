@@ -50,13 +50,14 @@ def _models(planned: Plan) -> Table:
 
 
 def _stacks(planned: Plan) -> Table:
-    """A row per augment: what it reads, whom it feeds, and what its bridges add."""
-    table = Table("stack of", "reads", "feeds", "bridges", "trained parameters", "in fp32")
-    for node, cost in zip(planned.graph.augments, planned.costs, strict=True):
+    """A row per augment: what it reads, whom it feeds where that is not the anchor alone, and what its bridges add."""
+    graph = planned.graph
+    table = Table("stack of", "reads", *(["feeds"] if graph.deep else []), "bridges", "trained parameters", "in fp32")
+    for node, cost in zip(graph.augments, planned.costs, strict=True):
         table.add_row(
             cost.augment,
             reading(node),
-            ", ".join(planned.graph.feeds[node.name]),
+            *([", ".join(graph.feeds[node.name])] if graph.deep else []),
             str(cost.num_bridges),
             f"{cost.bridge_params:,}",
             _bytes(cost.bridge_bytes),
@@ -66,10 +67,11 @@ def _stacks(planned: Plan) -> Table:
 
 def _bridges(planned: Plan) -> Table:
     """A row per bridge, in the order in which they run."""
-    table = Table("layer", "reads", "width", "heads", "gate", "positions", "variant")
+    deep = planned.graph.deep
+    table = Table("layer" if deep else "anchor layer", "reads", "width", "heads", "gate", "positions", "variant")
     for site in planned.graph.sites:
         table.add_row(
-            f"{site.into} {site.anchor_layer}",
+            f"{site.into} {site.anchor_layer}" if deep else str(site.anchor_layer),
             f"{site.augment} {site.augment_layer}",
             f"{site.d_augment} -> {site.d_anchor}",
             str(site.num_heads),

@@ -29,7 +29,6 @@ from orchestra.runtime.schedule import Trace
 from orchestra.runtime.stream import Stream
 from orchestra.runtime.taps import Tapped, Taps, alone
 from orchestra.runtime.toggles import Switched, Toggles
-from orchestra.wiring import ANCHOR
 
 
 class ComposedModel(Refused, Switched, Saved, Tapped, PreTrainedModel, ComposedGenerationMixin):  # type: ignore[misc]  # it returns nothing
@@ -73,9 +72,8 @@ class ComposedModel(Refused, Switched, Saved, Tapped, PreTrainedModel, ComposedG
         self.augments = nn.ModuleDict({_key(name): model for name, model in sorted(augments.items())})
         self.stacks = nn.ModuleDict({_key(name): stack for name, stack in sorted(stacks.items())})
         self.loss_type = "ForCausalLM"
-        feeds = plan.graph.feeds
-        deep = feeds if any(each != (ANCHOR,) for each in feeds.values()) else None
-        self._toggles = Toggles({node.name: node.enabled for node in plan.graph.augments}, deep)
+        feeds = plan.graph.feeds if plan.graph.deep else None
+        self._toggles = Toggles({node.name: node.enabled for node in plan.graph.augments}, feeds)
         self._recompute = False
         for model in (anchor, *augments.values()):
             model.requires_grad_(False)

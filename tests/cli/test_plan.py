@@ -23,11 +23,11 @@ def test_the_plan_says_what_runs_and_what_each_augment_adds(run: Run, tmp_path: 
         ["anchor", "digits", "5 of 5", "22", "3", "12 bytes"],
         ["kv", "kv", "2 of 3", "14", "3", "12 bytes"],
         ["self (off)", "digits", "5 of 5", "22", "3", "counted above"],
-        ["kv", "the anchor's ids", "anchor", "2", "4,694", "18.8 kB"],
-        ["self", "the prompt's ids", "anchor", "1", "2,509", "10.0 kB"],
-        ["anchor embedding", "kv 1", "14 -> 22", "1", "token", "rotary", "orchestra"],
-        ["anchor 3", "kv 0", "14 -> 22", "1", "token", "rotary", "orchestra"],
-        ["anchor 4", "self 4", "22 -> 22", "11", "scalar", "rotary", "orchestra"],
+        ["kv", "the anchor's ids", "2", "4,694", "18.8 kB"],
+        ["self", "the prompt's ids", "1", "2,509", "10.0 kB"],
+        ["embedding", "kv 1", "14 -> 22", "1", "token", "rotary", "orchestra"],
+        ["3", "kv 0", "14 -> 22", "1", "token", "rotary", "orchestra"],
+        ["4", "self 4", "22 -> 22", "11", "scalar", "rotary", "orchestra"],
     ]
 
 
