@@ -300,3 +300,11 @@ def test_there_are_no_taps_of_what_is_fed_to_keep() -> None:
     with composed.ablate("first"), torch.no_grad():
         kept = composed.taps(tokens())
         close(composed(tokens(), taps=kept).logits, composed(tokens(), use_cache=False).logits)
+
+
+def test_fresh_bridges_into_two_models_of_one_size_are_drawn_apart() -> None:
+    both: dict[str, Any] = {"into": ["anchor", "second"]}
+    composed = compose(model("gpt2"), fresh=True, first=(model("qwen3"), both), second=model("gpt2", seed=1))
+    one, two = (composed.stack("first", into).bridges()[0].value.weight for into in both["into"])
+    assert one.shape == two.shape
+    assert not torch.equal(one, two)
