@@ -37,7 +37,7 @@ def train(
     gradient_accumulation: Annotated[int, typer.Option(help="Forwards per step.")] = _DEFAULT["gradient_accumulation"],
     gradient_checkpointing: Annotated[bool, typer.Option(help="Less memory, more time.")] = False,
     keep_taps: Annotated[
-        Path | None, typer.Option(help="Keep what the frozen models make of the records in this folder: faster steps.")
+        Path | None, typer.Option(help="Keep what the frozen models make of the records here.")
     ] = None,
     bf16: Annotated[bool, typer.Option(help="Compute in bfloat16.")] = False,
     seed: Annotated[int, typer.Option(help="Of the order of records.")] = _DEFAULT["seed"],
