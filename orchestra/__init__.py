@@ -11,6 +11,7 @@ from orchestra.errors import (
     ComposeError,
     DataError,
     GraphError,
+    MergeError,
     ModelError,
     OrchestraError,
     SpecError,
@@ -19,6 +20,7 @@ from orchestra.errors import (
 
 if TYPE_CHECKING:
     from orchestra.api import load
+    from orchestra.io.merge import merge
     from orchestra.runtime.model import ComposedModel
 
 __version__ = "0.1.0"
@@ -28,15 +30,21 @@ __all__ = [
     "ComposedModel",
     "DataError",
     "GraphError",
+    "MergeError",
     "ModelError",
     "OrchestraError",
     "SpecError",
     "TrainError",
     "load",
+    "merge",
 ]
 
 # Loaded on first use: `orchestra check` must not wait for torch.
-_LAZY = {"load": "orchestra.api", "ComposedModel": "orchestra.runtime.model"}
+_LAZY = {
+    "load": "orchestra.api",
+    "merge": "orchestra.io.merge",
+    "ComposedModel": "orchestra.runtime.model",
+}
 
 
 def __getattr__(name: str) -> Any:

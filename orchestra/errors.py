@@ -4,6 +4,7 @@ OrchestraError
 ├── SpecError        the JSON is not a graph                     (fix the file)
 ├── GraphError       the graph cannot exist                      (fix the wiring)
 ├── ModelError       a model's files are missing or damaged      (fix the folder)
+├── MergeError       models cannot be merged as a recipe says    (fix the recipe)
 ├── BundleError      the bridge weights do not fit               (fix the bundle)
 ├── DataError        a training record is malformed              (fix the data)
 ├── TrainError       a training cannot start, or go on           (fix the settings)
@@ -32,6 +33,10 @@ class GraphError(OrchestraError):
 
 class ModelError(OrchestraError):
     """The files of a model are missing, damaged, or of a kind that is not loaded."""
+
+
+class MergeError(OrchestraError):
+    """A merge cannot be made: its recipe, the models that it names, or what came of them."""
 
 
 class BundleError(OrchestraError):

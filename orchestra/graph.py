@@ -11,6 +11,7 @@ from typing import Literal
 import networkx as nx
 
 from orchestra.errors import GraphError
+from orchestra.merging.merge import Merge
 from orchestra.spec import AugmentSpec, BridgeRecipe, GraphSpec
 
 ALIGNMENT_VERSION = 1
@@ -28,6 +29,7 @@ class ModelFacts:
         tokenizer: SHA-256 of what decides the token ids, of the tokenizer in force; None when unknown.
         num_params, weight_bytes: read from the headers of its files; None when unknown.
         conversion: how its file becomes tensors, for one that is not safetensors.
+        merge: how it is made, for one that is merged of others.
     """
 
     source: str
@@ -40,6 +42,7 @@ class ModelFacts:
     num_params: int | None = None
     weight_bytes: int | None = None
     conversion: str | None = None
+    merge: Merge | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,8 +184,6 @@ def check(spec: GraphSpec, facts: Facts, unread: Sequence[str] = ()) -> Graph:
 def unsupported(spec: GraphSpec) -> Iterator[str]:
     """Fields that the format has and this version cannot serve yet: refused, never ignored."""
     for name, model in (("anchor", spec.anchor), *((f"augments.{n}", a) for n, a in sorted(spec.augments.items()))):
-        if not isinstance(model.model, str):
-            yield f"{name}.model is a merge; this version loads folders only. Merge first, and name the folder."
         if model.revision is not None:
             yield f"{name}.revision is {model.revision!r}; this version loads local folders only, which have none."
     for name, augment in sorted(spec.augments.items()):

@@ -1,6 +1,7 @@
 """plan(): from a document to what it would run, before a weight is read. No torch, no transformers, no network."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from orchestra import spec as specs
 from orchestra.errors import GraphError
 from orchestra.graph import ModelFacts
 from orchestra.io.facts import gather
+from orchestra.io.merge_facts import gather_merges
 from orchestra.plan import Plan
 
 
@@ -41,5 +43,7 @@ def plan(
         if strangers := sorted(set(by_name or {}) - {*names}):
             told = ", ".join(names)
             raise GraphError(f"{given} has {strangers[0]!r}, which the graph does not name; it names {told}.")
-    facts, problems = gather(spec, folder, known, tokenizers)
-    return plans.plan(graphs.check(spec, facts, problems))
+    merged, places, unmade = gather_merges(spec, folder, known or {})
+    facts, problems = gather(spec, folder, {**merged, **(known or {})}, tokenizers)
+    facts = replace(facts, tokenizers={**places, **facts.tokenizers})
+    return plans.plan(graphs.check(spec, facts, [*unmade, *problems]))

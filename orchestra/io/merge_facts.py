@@ -1,0 +1,337 @@
+"""What is known of a merge before a weight is read: its problems, or the facts of the model that comes of it.
+
+No torch, no mergekit, no network.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from orchestra.errors import ModelError, OrchestraError
+from orchestra.graph import ModelFacts
+from orchestra.io.checkpoint import fingerprint, read_json, remembered_sha256, weight_files
+from orchestra.io.facts import config_facts, locate, model_facts, tokenizer_fingerprint
+from orchestra.io.gguf_facts import is_gguf
+from orchestra.io.safetensors_header import read_header
+from orchestra.merging.check import check
+from orchestra.merging.document import builds_tokenizer, named, references
+from orchestra.merging.groups import SourceFacts, groups, layer_of
+from orchestra.merging.merge import MERGING, Merge, numbered
+from orchestra.spec import GraphSpec
+
+BESIDE = ("config.json", "generation_config.json")
+TOKENIZER_FILES = (
+    *("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "special_tokens_map.json", "added_tokens.json"),
+    *("vocab.json", "merges.txt", "vocab.txt", "chat_template.jinja", "chat_template.json"),
+)
+"""What a tokenizer is made of on disk."""
+
+_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Merged:
+    """What came of looking at a merge.
+
+    Attributes:
+        facts: of its result; None where there are problems.
+        tokenizer: the folder that the result's tokenizer comes from, or the result's own source where it is built with
+            it; None where there is none.
+        problems: a line each; their fields are the recipe's.
+    """
+
+    facts: ModelFacts | None
+    tokenizer: str | None
+    problems: list[str]
+
+
+def gather_merges(
+    spec: GraphSpec, base: Path, known: Collection[str] = ()
+) -> tuple[dict[str, ModelFacts], dict[str, str], list[str]]:
+    """The facts of every merge in a graph document and the places of their tokenizers, by name; and their problems.
+
+    Args:
+        known: models that are in memory already; how they could be merged is not read.
+    """
+    models, tokenizers, problems = {}, {}, []
+    for name, model in (("anchor", spec.anchor), *sorted(spec.augments.items())):
+        if isinstance(model.model, str) or name in known:
+            continue
+        merged = merge_facts(model.model.merge, base, tokenizer=model.model.tokenizer, seed=model.model.seed)
+        field = f"{name if name == 'anchor' else f'augments.{name}'}.model.merge"
+        problems += [f"{field}.{line}" for line in merged.problems]
+        if merged.facts is not None:
+            models[name] = merged.facts
+        if merged.tokenizer is not None:
+            tokenizers[name] = merged.tokenizer
+    return models, tokenizers, problems
+
+
+def merge_facts(recipe: Mapping[str, Any], base: Path, *, tokenizer: str | None = None, seed: int = 0) -> Merged:
+    """Look at a merge: read the configs and headers of its models, and check its recipe against them.
+
+    Args:
+        base: where relative paths start.
+        tokenizer: the folder of the tokenizer that the result takes, where that is said.
+        seed: of methods that drop at random.
+    """
+    places, facts, problems = _sources(recipe, base)
+    keep = None
+    if tokenizer is not None:
+        try:
+            keep = locate(tokenizer, base, "tokenizer")
+            if tokenizer_fingerprint(keep) is None:
+                problems.append(f"tokenizer is {tokenizer!r}, which holds no tokenizer.json.")
+        except OrchestraError as error:
+            problems += str(error).splitlines()
+    problems = [*check(recipe, facts, tokenizer=tokenizer), *problems]
+    if not problems:
+        problems = _tokenizer_problems(recipe, places, facts, keep)
+    if problems:
+        return Merged(facts=None, tokenizer=None, problems=list(dict.fromkeys(problems)))
+    return _merged(recipe, places, facts, keep, seed)
+
+
+def weights_fingerprint(facts: ModelFacts) -> str:
+    """SHA-256 of a model's weights; of a merge, of what decides them."""
+    return fingerprint(Path(facts.source)) if facts.merge is None else result_fingerprint(facts.merge)
+
+
+def result_fingerprint(merge: Merge) -> str:
+    """SHA-256 of what decides a merge's weights: the recipe, and the weights that go in."""
+    built = builds_tokenizer(json.loads(merge.recipe))
+    weights = [fingerprint(Path(folder)) for folder in merge.sources[: merge.merged]]
+    return merge.fingerprint(weights, [_tokenizer_sha(folder) for folder in merge.sources] if built else [])
+
+
+def cache_key(merge: Merge) -> str:
+    """SHA-256 of everything that a merge's folder is made of."""
+    folders = [*map(Path, merge.sources), *([Path(merge.tokenizer)] if merge.tokenizer else [])]
+    files = [
+        (index, name, remembered_sha256(folder / name))
+        for index, folder in enumerate(folders)
+        for name in (*BESIDE, *TOKENIZER_FILES)
+        if (folder / name).is_file()
+    ]
+    return hashlib.sha256(json.dumps([result_fingerprint(merge), files]).encode()).hexdigest()
+
+
+def _tokenizer_sha(folder: str) -> str:
+    return tokenizer_fingerprint(Path(folder)) or ""
+
+
+def _sources(recipe: Mapping[str, Any], base: Path) -> tuple[dict[str, Path], dict[str, SourceFacts], list[str]]:
+    """Where the models of a recipe are, what is known of those that are merged, and what went wrong; by name."""
+    merged = _merged_names(recipe)
+    places: dict[str, Path] = {}
+    facts: dict[str, SourceFacts] = {}
+    problems: list[str] = []
+    tried: set[str] = set()
+    for field, name in references(recipe):
+        if name in tried:
+            continue
+        tried.add(name)
+        try:
+            places[name] = _located(name, base, field)
+            if name in merged:
+                facts[name] = source_facts(places[name])
+        except OrchestraError as error:
+            problems += [line if line.startswith(field) else f"{field}: {line}" for line in str(error).splitlines()]
+    return places, facts, problems
+
+
+def _merged_names(recipe: Mapping[str, Any]) -> list[str]:
+    """The models whose weights are merged, the base model first: as mergekit is told to count them."""
+    base = named(recipe.get("base_model"))
+    found = [base] if base else []
+    for group in groups(recipe):
+        found += [one.name for one in group.inputs] + ([group.base] if group.base else [])
+    return list(dict.fromkeys(found))
+
+
+def _located(name: str, base: Path, field: str) -> Path:
+    """The folder of a model. A name with a + or an @ that is no folder's is one of mergekit's longer ways to say it."""
+    try:
+        return locate(name, base, field)
+    except OrchestraError:
+        if "+" in name:
+            raise ModelError(
+                f"{field} is {name!r}, a model with an adapter; merge the adapter into its model, and name the folder."
+            ) from None
+        if "@" in name:
+            raise ModelError(
+                f"{field} is {name!r}, which has a revision; this version merges local folders only, which have none."
+            ) from None
+        raise
+
+
+def source_facts(folder: Path) -> SourceFacts:
+    """Read what a model that is to be merged says of itself.
+
+    Raises:
+        ModelError: it is no model folder, or one that mergekit does not take.
+    """
+    if is_gguf(folder):
+        raise ModelError(f"{folder}: is a GGUF file; mergekit merges folders of safetensors.")
+    facts, config = model_facts(folder), read_json(folder / "config.json")
+    if config.get("quantization_config"):
+        raise ModelError(f"{folder}: is quantized; mergekit merges plain weights.")
+    names = config.get("architectures")
+    if not isinstance(names, list) or len(names) != 1 or not isinstance(names[0], str):
+        raise ModelError(f"{folder}: its config has no 'architectures' of one name, by which mergekit merges.")
+    headers = [read_header(path) for path in weight_files(folder)]
+    return SourceFacts(
+        path=str(folder),
+        config=config,
+        architecture=names[0],
+        num_layers=facts.num_layers,
+        vocab_size=facts.vocab_size,
+        shapes={name: shape for header in headers for name, shape in header.shapes.items()},
+        weight_bytes=sum(header.weight_bytes for header in headers),
+        tokenizer=facts.tokenizer,
+    )
+
+
+def _tokenizer_problems(
+    recipe: Mapping[str, Any], places: Mapping[str, Path], facts: Mapping[str, SourceFacts], keep: Path | None
+) -> list[str]:
+    if builds_tokenizer(recipe):
+        fields = {name: field for field, name in reversed(references(recipe))}
+        problems = [
+            f"{fields[name]} holds no tokenizer.json, from which the result's tokenizer is to be built."
+            for name, place in places.items()
+            if tokenizer_fingerprint(place) is None
+        ]
+        problems += [
+            f"{field} is {name!r}, which is not one of the models that are merged."
+            for field, name in references(recipe)
+            if field.startswith("tokenizer.tokens.") and name not in facts
+        ]
+        return problems
+    known = {name: one.tokenizer for name, one in facts.items() if one.tokenizer is not None}
+    if recipe.get("chat_template") is not None and facts[next(iter(_merged_names(recipe)))].tokenizer is None:
+        return [f"chat_template is for a tokenizer, but {next(iter(_merged_names(recipe)))} holds no tokenizer.json."]
+    if keep is None and len(set(known.values())) > 1:
+        return [
+            f"tokenizer_source is missing: {' and '.join(known)} have different tokenizers; "
+            "set it to 'union', 'base' or a model, or say whose tokenizer is kept."
+        ]
+    return []
+
+
+def _merged(
+    recipe: Mapping[str, Any],
+    places: Mapping[str, Path],
+    facts: Mapping[str, SourceFacts],
+    keep: Path | None,
+    seed: int,
+) -> Merged:
+    """The facts of the result of a recipe that has no problems."""
+    order = _merged_names(recipe)
+    folders = list(dict.fromkeys(str(places[name]) for name in order))
+    merged = len(folders)
+    folders = list(dict.fromkeys([*folders, *(str(places[name]) for _, name in references(recipe))]))
+    built, donor = builds_tokenizer(recipe), _donor(order, facts, keep)
+    own = built or recipe.get("chat_template") is not None
+    merge = Merge(
+        recipe=numbered(recipe, {name: folders.index(str(place)) for name, place in places.items()}),
+        sources=tuple(folders),
+        merged=merged,
+        tokenizer=None if own or donor is None else donor,
+        seed=seed,
+    )
+    first = facts[order[0]]
+    digest = hashlib.sha256(json.dumps([merge.recipe, folders, donor, seed]).encode()).hexdigest()[:8]
+    source = f"<{recipe['merge_method']} of {', '.join(Path(folder).name for folder in folders)}, {digest}>"
+    sha, vocab = _built_tokenizer(recipe, places, order, facts) if built else (None, first.vocab_size)
+    if not built:
+        sha = None if donor is None else tokenizer_fingerprint(Path(donor))
+    params = _num_params(recipe, facts, first, vocab)
+    result = replace(
+        config_facts(first.config, source=source),
+        num_layers=_num_layers(recipe, first),
+        vocab_size=vocab,
+        tokenizer=sha,
+        num_params=params,
+        weight_bytes=_weight_bytes(recipe, first, params),
+        conversion=MERGING,
+        merge=merge,
+    )
+    return Merged(facts=result, tokenizer=source if own else donor, problems=[])
+
+
+def _donor(order: list[str], facts: Mapping[str, SourceFacts], keep: Path | None) -> str | None:
+    """The folder whose tokenizer the result takes: the base model's, or else the first model's that has one."""
+    if keep is not None:
+        return str(keep)
+    return next((facts[name].path for name in order if facts[name].tokenizer is not None), None)
+
+
+def _num_layers(recipe: Mapping[str, Any], first: SourceFacts) -> int:
+    pieces = [group.inputs[0].layers for group in groups(recipe)]
+    lengths = [layers[1] - layers[0] for layers in pieces if layers is not None]
+    return sum(lengths) if lengths else first.num_layers
+
+
+def _num_params(
+    recipe: Mapping[str, Any], facts: Mapping[str, SourceFacts], first: SourceFacts, vocab_size: int
+) -> int:
+    """The elements of all tensors, each counted in the first model that is merged there."""
+    total = 0
+    for name, shape in first.shapes.items():
+        if layer_of(name) is None:
+            rows = (vocab_size, *shape[1:]) if shape[:1] == (first.vocab_size,) else shape
+            total += math.prod(rows)
+    for group in groups(recipe):
+        one = group.inputs[0]
+        of = facts[one.name]
+        total += sum(math.prod(of.shapes[name]) for name in of.tensors(one.layers or (0, of.num_layers)))
+    return total
+
+
+def _weight_bytes(recipe: Mapping[str, Any], first: SourceFacts, params: int) -> int:
+    dtype = recipe.get("out_dtype") or recipe.get("dtype")
+    if dtype is not None:
+        return params * _BYTES[dtype]
+    return params * first.weight_bytes // sum(map(math.prod, first.shapes.values()))
+
+
+def _built_tokenizer(
+    recipe: Mapping[str, Any], places: Mapping[str, Path], order: list[str], facts: Mapping[str, SourceFacts]
+) -> tuple[str, int]:
+    """The fingerprint and the vocabulary's size of the tokenizer that mergekit builds.
+
+    The fingerprint is that of a model's own where the ids are: else it stands for how the tokenizer is built.
+    """
+    said = recipe.get("tokenizer") or {"source": recipe.get("tokenizer_source")}
+    source = said.get("source", "union")
+    prints = [tokenizer_fingerprint(places[name]) or "" for name in order]
+    if source == "union":
+        tokens = {token for name in order for token in _tokens(places[name], below=facts[name].vocab_size)}
+        sha = prints[0] if len(set(prints)) == 1 else _sha(["union", prints])
+    elif source == "base":
+        tokens, sha = _tokens(places[order[0]], below=facts[order[0]].vocab_size), prints[0]
+    else:
+        place = places[named(source) or ""]
+        tokens, sha = _tokens(place), tokenizer_fingerprint(place) or ""
+    added = sorted(set(said.get("tokens") or {}) - tokens)
+    size, multiple = len(tokens) + len(added), said.get("pad_to_multiple_of") or 1
+    return _sha([sha, added]) if added else sha, -(-size // multiple) * multiple
+
+
+def _tokens(folder: Path, *, below: int | None = None) -> set[str]:
+    """The tokens of a tokenizer.json, without those that the model has no embedding for."""
+    content = read_json(folder / "tokenizer.json")
+    vocabulary = content["model"].get("vocab", {})
+    if isinstance(vocabulary, list):  # unigram: pairs of a token and its score, by id
+        vocabulary = {token: index for index, (token, _) in enumerate(vocabulary)}
+    ids = {**vocabulary, **{added["content"]: added["id"] for added in content.get("added_tokens") or []}}
+    return {token for token, index in ids.items() if below is None or index < below}
+
+
+def _sha(parts: object) -> str:
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
