@@ -9,6 +9,7 @@ import logging
 import secrets
 import shutil
 import sys
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -116,7 +117,10 @@ def _make(facts: ModelFacts, recipe: Merge, partial: Path) -> None:
         with quiet(), _heard():
             _run(recipe, places, partial)
     except _UNMERGEABLE as error:
-        raise MergeError(f"{facts.source}: mergekit cannot make it: {told(error)}") from error
+        text = told(error)
+        for place, folder in zip(places, recipe.sources, strict=True):
+            text = text.replace(str(place), folder)
+        raise MergeError(f"{facts.source}: mergekit cannot make it: {text}") from error
     shutil.rmtree(partial / _SOURCES)
     if recipe.tokenizer is not None:
         for name in TOKENIZER_FILES:
@@ -138,12 +142,15 @@ def _link(folder: Path, place: Path, *, weights: bool) -> None:
 
 
 def _run(recipe: Merge, places: list[Path], out: Path) -> None:
-    from mergekit.config import MergeConfiguration
-    from mergekit.io.tasks import LoaderCache
-    from mergekit.merge import run_merge
-    from mergekit.options import MergeOptions
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # mergekit 0.1.5 reaches for numpy.core
+        from mergekit.config import MergeConfiguration
+        from mergekit.io.tasks import LoaderCache
+        from mergekit.merge import run_merge
+        from mergekit.options import MergeOptions
 
-    class Ordered(MergeConfiguration):  # mergekit 0.1.5 counts its models in an order that changes from run to run
+    class Ordered(MergeConfiguration):  # type: ignore[misc]
+        # mergekit 0.1.5 counts its models in an order that changes from run to run
         def referenced_models(self) -> list[Any]:
             known = {model.model.path: model for model in super().referenced_models()}
             return [known[str(place)] for place in places if str(place) in known]
@@ -153,7 +160,7 @@ def _run(recipe: Merge, places: list[Path], out: Path) -> None:
     options = MergeOptions(copy_tokenizer=rewritten, write_model_card=False)
     try:
         with torch.random.fork_rng(devices=[]):  # mergekit's own seeding would seed the user's generators
-            torch.random.default_generator.manual_seed(recipe.seed)
+            torch.default_generator.manual_seed(recipe.seed)
             run_merge(Ordered.model_validate(document), str(out), options)
     finally:
         for model in list(LoaderCache.loaders):  # it would keep their files open

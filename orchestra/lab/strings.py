@@ -48,19 +48,19 @@ def _swapped(text: str) -> str:
     return "".join(text[start : start + 2][::-1] for start in range(0, len(text), 2))
 
 
-def _shifted(text: str) -> str:
-    return "".join(chr((ord(letter) - ord("a") + 3) % 26 + ord("a")) for letter in text)
+def _stepped(text: str) -> str:
+    return "".join(chr((ord(letter) - ord("a") + place) % 26 + ord("a")) for place, letter in enumerate(text))
 
 
 TASKS = (
     Task("rev", _letters, lambda text: text[::-1]),
-    Task("sort", _letters, lambda text: "".join(sorted(text))),
-    Task("shift", _letters, _shifted),
+    Task("sort", _letters, lambda text: "".join(sorted(set(text), reverse=True))),
+    Task("step", _letters, _stepped),
     Task("swap", _letters, _swapped),
     Task("add", _sum, _added),
     Task("odd", _letters, lambda text: text[1::2] + text[::2]),
     Task("neg", _digits, lambda text: "".join(str(9 - int(digit)) for digit in text)[::-1]),
-    Task("up", _letters, lambda text: "".join(two for letter in text for two in (letter, letter.upper()))),
+    Task("roll", _letters, lambda text: (text[3:] + text[:3]).upper()),
 )
 
 
