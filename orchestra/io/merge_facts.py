@@ -5,7 +5,6 @@ No torch, no mergekit, no network.
 
 import hashlib
 import json
-import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,9 +17,10 @@ from orchestra.io.facts import config_facts, locate, model_facts, tokenizer_fing
 from orchestra.io.gguf_facts import is_gguf
 from orchestra.io.safetensors_header import read_header
 from orchestra.merging.check import check
-from orchestra.merging.document import builds_tokenizer, named, references
-from orchestra.merging.groups import SourceFacts, groups, layer_of
+from orchestra.merging.document import builds_tokenizer, named, references, replaced, structure
+from orchestra.merging.groups import SourceFacts
 from orchestra.merging.merge import MERGING, Merge, numbered
+from orchestra.merging.result import merged_names, num_layers, num_params, weight_bytes
 from orchestra.spec import GraphSpec
 
 BESIDE = ("config.json", "generation_config.json")
@@ -29,8 +29,6 @@ TOKENIZER_FILES = (
     *("vocab.json", "merges.txt", "vocab.txt", "chat_template.jinja", "chat_template.json"),
 )
 """What a tokenizer is made of on disk."""
-
-_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +39,7 @@ class Merged:
         facts: of its result; None where there are problems.
         tokenizer: the folder that the result's tokenizer comes from, or the result's own source where it is built with
             it; None where there is none.
-        problems: a line each; their fields are the recipe's.
+        problems: a line each.
     """
 
     facts: ModelFacts | None
@@ -61,9 +59,10 @@ def gather_merges(
     for name, model in (("anchor", spec.anchor), *sorted(spec.augments.items())):
         if isinstance(model.model, str) or name in known:
             continue
-        merged = merge_facts(model.model.merge, base, tokenizer=model.model.tokenizer, seed=model.model.seed)
-        field = f"{name if name == 'anchor' else f'augments.{name}'}.model.merge"
-        problems += [f"{field}.{line}" for line in merged.problems]
+        field = f"{name if name == 'anchor' else f'augments.{name}'}.model."
+        source = model.model
+        merged = merge_facts(source.merge, base, tokenizer=source.tokenizer, seed=source.seed, field=field)
+        problems += merged.problems
         if merged.facts is not None:
             models[name] = merged.facts
         if merged.tokenizer is not None:
@@ -71,34 +70,52 @@ def gather_merges(
     return models, tokenizers, problems
 
 
-def merge_facts(recipe: Mapping[str, Any], base: Path, *, tokenizer: str | None = None, seed: int = 0) -> Merged:
+def merge_facts(
+    recipe: Mapping[str, Any], base: Path, *, tokenizer: str | None = None, seed: int = 0, field: str = ""
+) -> Merged:
     """Look at a merge: read the configs and headers of its models, and check its recipe against them.
 
     Args:
         base: where relative paths start.
         tokenizer: the folder of the tokenizer that the result takes, where that is said.
         seed: of methods that drop at random.
+        field: of a graph document, where the merge stands; with it, problems name the document's fields.
     """
+    malformed = structure(recipe)
     places, facts, problems = _sources(recipe, base)
-    keep = None
-    if tokenizer is not None:
-        try:
-            keep = locate(tokenizer, base, "tokenizer")
-            if tokenizer_fingerprint(keep) is None:
-                problems.append(f"tokenizer is {tokenizer!r}, which holds no tokenizer.json.")
-        except OrchestraError as error:
-            problems += str(error).splitlines()
-    problems = [*check(recipe, facts, tokenizer=tokenizer), *problems]
+    keep, unkept = _kept_tokenizer(tokenizer, base, f"{field}tokenizer")
+    first = {place: name for name, place in reversed(places.items())}  # a folder may have several names
+    recipe = replaced(recipe, lambda _, name: first[places[name]] if name in places else name)
+    problems = [*malformed, *check(recipe, facts, tokenizer=tokenizer), *problems]
     if not problems:
         problems = _tokenizer_problems(recipe, places, facts, keep)
-    if problems:
-        return Merged(facts=None, tokenizer=None, problems=list(dict.fromkeys(problems)))
+    if problems or unkept:
+        told = [f"{field}merge.{line}" if field else line for line in dict.fromkeys(problems)]
+        return Merged(facts=None, tokenizer=None, problems=[*told, *unkept])
     return _merged(recipe, places, facts, keep, seed)
+
+
+def _kept_tokenizer(tokenizer: str | None, base: Path, field: str) -> tuple[Path | None, list[str]]:
+    """The folder of the tokenizer that is to be kept, and what is wrong with it."""
+    if tokenizer is None:
+        return None, []
+    try:
+        place = locate(tokenizer, base, field)
+        if tokenizer_fingerprint(place) is None:
+            return place, [f"{field} is {tokenizer!r}, which holds no tokenizer.json."]
+    except OrchestraError as error:
+        return None, str(error).splitlines()
+    return place, []
 
 
 def weights_fingerprint(facts: ModelFacts) -> str:
     """SHA-256 of a model's weights; of a merge, of what decides them."""
     return fingerprint(Path(facts.source)) if facts.merge is None else result_fingerprint(facts.merge)
+
+
+def config_folder(facts: ModelFacts) -> Path:
+    """Where a model's config is, but for the number of its layers and tokens: a merge keeps that of its first model."""
+    return Path(facts.source) if facts.merge is None else Path(facts.merge.sources[0])
 
 
 def result_fingerprint(merge: Merge) -> str:
@@ -126,7 +143,7 @@ def _tokenizer_sha(folder: str) -> str:
 
 def _sources(recipe: Mapping[str, Any], base: Path) -> tuple[dict[str, Path], dict[str, SourceFacts], list[str]]:
     """Where the models of a recipe are, what is known of those that are merged, and what went wrong; by name."""
-    merged = _merged_names(recipe)
+    merged = merged_names(recipe)
     places: dict[str, Path] = {}
     facts: dict[str, SourceFacts] = {}
     problems: list[str] = []
@@ -142,15 +159,6 @@ def _sources(recipe: Mapping[str, Any], base: Path) -> tuple[dict[str, Path], di
         except OrchestraError as error:
             problems += [line if line.startswith(field) else f"{field}: {line}" for line in str(error).splitlines()]
     return places, facts, problems
-
-
-def _merged_names(recipe: Mapping[str, Any]) -> list[str]:
-    """The models whose weights are merged, the base model first: as mergekit is told to count them."""
-    base = named(recipe.get("base_model"))
-    found = [base] if base else []
-    for group in groups(recipe):
-        found += [one.name for one in group.inputs] + ([group.base] if group.base else [])
-    return list(dict.fromkeys(found))
 
 
 def _located(name: str, base: Path, field: str) -> Path:
@@ -213,8 +221,8 @@ def _tokenizer_problems(
         ]
         return problems
     known = {name: one.tokenizer for name, one in facts.items() if one.tokenizer is not None}
-    if recipe.get("chat_template") is not None and facts[next(iter(_merged_names(recipe)))].tokenizer is None:
-        return [f"chat_template is for a tokenizer, but {next(iter(_merged_names(recipe)))} holds no tokenizer.json."]
+    if recipe.get("chat_template") is not None and facts[next(iter(merged_names(recipe)))].tokenizer is None:
+        return [f"chat_template is for a tokenizer, but {next(iter(merged_names(recipe)))} holds no tokenizer.json."]
     if keep is None and len(set(known.values())) > 1:
         return [
             f"tokenizer_source is missing: {' and '.join(known)} have different tokenizers; "
@@ -231,7 +239,7 @@ def _merged(
     seed: int,
 ) -> Merged:
     """The facts of the result of a recipe that has no problems."""
-    order = _merged_names(recipe)
+    order = merged_names(recipe)
     folders = list(dict.fromkeys(str(places[name]) for name in order))
     merged = len(folders)
     folders = list(dict.fromkeys([*folders, *(str(places[name]) for _, name in references(recipe))]))
@@ -250,14 +258,14 @@ def _merged(
     sha, vocab = _built_tokenizer(recipe, places, order, facts) if built else (None, first.vocab_size)
     if not built:
         sha = None if donor is None else tokenizer_fingerprint(Path(donor))
-    params = _num_params(recipe, facts, first, vocab)
+    params = num_params(recipe, facts, first, vocab)
     result = replace(
         config_facts(first.config, source=source),
-        num_layers=_num_layers(recipe, first),
+        num_layers=num_layers(recipe, first),
         vocab_size=vocab,
         tokenizer=sha,
         num_params=params,
-        weight_bytes=_weight_bytes(recipe, first, params),
+        weight_bytes=weight_bytes(recipe, first, params),
         conversion=MERGING,
         merge=merge,
     )
@@ -269,35 +277,6 @@ def _donor(order: list[str], facts: Mapping[str, SourceFacts], keep: Path | None
     if keep is not None:
         return str(keep)
     return next((facts[name].path for name in order if facts[name].tokenizer is not None), None)
-
-
-def _num_layers(recipe: Mapping[str, Any], first: SourceFacts) -> int:
-    pieces = [group.inputs[0].layers for group in groups(recipe)]
-    lengths = [layers[1] - layers[0] for layers in pieces if layers is not None]
-    return sum(lengths) if lengths else first.num_layers
-
-
-def _num_params(
-    recipe: Mapping[str, Any], facts: Mapping[str, SourceFacts], first: SourceFacts, vocab_size: int
-) -> int:
-    """The elements of all tensors, each counted in the first model that is merged there."""
-    total = 0
-    for name, shape in first.shapes.items():
-        if layer_of(name) is None:
-            rows = (vocab_size, *shape[1:]) if shape[:1] == (first.vocab_size,) else shape
-            total += math.prod(rows)
-    for group in groups(recipe):
-        one = group.inputs[0]
-        of = facts[one.name]
-        total += sum(math.prod(of.shapes[name]) for name in of.tensors(one.layers or (0, of.num_layers)))
-    return total
-
-
-def _weight_bytes(recipe: Mapping[str, Any], first: SourceFacts, params: int) -> int:
-    dtype = recipe.get("out_dtype") or recipe.get("dtype")
-    if dtype is not None:
-        return params * _BYTES[dtype]
-    return params * first.weight_bytes // sum(map(math.prod, first.shapes.values()))
 
 
 def _built_tokenizer(

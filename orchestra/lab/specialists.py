@@ -26,9 +26,9 @@ class Sizes:
     width: int = 128
     layers: int = 4
     inner: int = 384
-    base: Fit = field(default_factory=lambda: Fit(steps=600, batch=128, rate=1e-3, warmup=100))
+    base: Fit = field(default_factory=lambda: Fit(steps=400, batch=128, rate=1e-3, warmup=100))
     special: Fit = field(
-        default_factory=lambda: Fit(steps=150, batch=64, rate=3e-4, muon=0.0, weight_decay=0.01, warmup=20, seed=1)
+        default_factory=lambda: Fit(steps=200, batch=64, rate=3e-4, muon=0.0, weight_decay=0.01, warmup=20, seed=1)
     )
 
 

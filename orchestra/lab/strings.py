@@ -31,21 +31,12 @@ def _letters(rng: random.Random) -> str:
     return "".join(rng.choices(string.ascii_lowercase, k=rng.randint(5, 10)))
 
 
-def _sum(rng: random.Random) -> str:
-    return f"{rng.randint(10, 99)}+{rng.randint(10, 99)}"
-
-
 def _digits(rng: random.Random) -> str:
     return "".join(rng.choices(string.digits, k=rng.randint(5, 10)))
 
 
-def _added(text: str) -> str:
-    first, second = text.split("+")
-    return str(int(first) + int(second))
-
-
-def _swapped(text: str) -> str:
-    return "".join(text[start : start + 2][::-1] for start in range(0, len(text), 2))
+def _shifted(text: str) -> str:
+    return "".join(chr((ord(letter) - ord("a") + 3) % 26 + ord("a")) for letter in text)
 
 
 def _stepped(text: str) -> str:
@@ -54,13 +45,13 @@ def _stepped(text: str) -> str:
 
 TASKS = (
     Task("rev", _letters, lambda text: text[::-1]),
-    Task("sort", _letters, lambda text: "".join(sorted(set(text), reverse=True))),
-    Task("step", _letters, _stepped),
-    Task("swap", _letters, _swapped),
-    Task("add", _sum, _added),
-    Task("odd", _letters, lambda text: text[1::2] + text[::2]),
+    Task("shift", _letters, _shifted),
     Task("neg", _digits, lambda text: "".join(str(9 - int(digit)) for digit in text)[::-1]),
-    Task("roll", _letters, lambda text: (text[3:] + text[:3]).upper()),
+    Task("drop", _letters, lambda text: "".join(letter for letter in text if letter not in "aeioulnr")),
+    Task("step", _letters, _stepped),
+    Task("up", _letters, lambda text: "".join(two for letter in text for two in (letter, letter.upper()))),
+    Task("turn", _letters, lambda text: text[1:] + text[0]),
+    Task("sort", _letters, lambda text: "".join(sorted(set(text), reverse=True))),
 )
 
 

@@ -1,10 +1,10 @@
-"""Whether a merge can be made: every problem of a recipe at once, before a weight is read."""
+"""Whether models can be merged as a recipe says: every problem at once, before a weight is read."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from orchestra.merging import parameters
-from orchestra.merging.document import builds_tokenizer, named, structure
+from orchestra.merging.document import builds_tokenizer, named
 from orchestra.merging.groups import Group, Input, SourceFacts, groups, like
 from orchestra.merging.methods import CHAT_TEMPLATES, METHODS, Method
 
@@ -12,13 +12,13 @@ _SHOWN = 3  # tensors that are named of a model that does not fit
 
 
 def check(recipe: Mapping[str, Any], sources: Mapping[str, SourceFacts], *, tokenizer: str | None = None) -> list[str]:
-    """What is wrong with a recipe, a line each; nothing where the merge can be made.
+    """What is wrong with a recipe beyond its fields (`structure`), a line each; nothing where the merge can be made.
 
     Args:
         sources: the facts of its models, by name; those that are not there are unknown.
         tokenizer: the folder whose tokenizer the result takes, where that is said.
     """
-    problems = [*structure(recipe), *_form(recipe, tokenizer)]
+    problems = list(_form(recipe, tokenizer))
     found = groups(recipe)
     method = recipe.get("merge_method")
     if isinstance(method, str) and method in METHODS:
@@ -27,7 +27,7 @@ def check(recipe: Mapping[str, Any], sources: Mapping[str, SourceFacts], *, toke
         problems += parameters.misfits(recipe, found, sources)
     for group in found:
         problems += _layers(group, sources)
-    problems += _unlike(recipe, found, sources)
+    problems += [*_unlike(recipe, found, sources), *_unlike_kinds(recipe, found, sources)]
     return list(dict.fromkeys(problems))
 
 
@@ -159,3 +159,27 @@ def _shapes(facts: SourceFacts) -> dict[str, set[tuple[int, ...]]]:
 
 def _told(shapes: set[tuple[int, ...]]) -> str:
     return " and ".join(str(list(shape)) for shape in sorted(shapes))
+
+
+def _unlike_kinds(recipe: Mapping[str, Any], found: list[Group], sources: Mapping[str, SourceFacts]) -> Iterator[str]:
+    """Layers that come to stand where the config lists another kind; mergekit 0.1.5 keeps the list as it is."""
+    stretches = [(group.inputs[0], group) for group in found if group.inputs and group.inputs[0].layers is not None]
+    merged = _merged(recipe, found)
+    first = sources.get(merged[0][1]) if merged else None
+    if first is None or not first.layer_kinds or any(one.name not in sources for one, _ in stretches):
+        return
+    place = 0
+    for one, group in stretches:
+        for layer in range(*(one.layers or (0, 0))):
+            kinds, wanted = sources[one.name].layer_kinds, first.layer_kinds[place : place + 1]
+            if wanted and layer < len(kinds) and kinds[layer] != wanted[0]:
+                yield (
+                    f"{group.field} puts layer {layer} of {one.name}, {kinds[layer]}, where the config of "
+                    f"{merged[0][1]} has {wanted[0]}: mergekit keeps the config's list of kinds (layer_types)."
+                )
+            place += 1
+    if stretches and place != len(first.layer_kinds):
+        yield (
+            f"slices give {_counted(place)}, but the config of {merged[0][1]} lists the kinds of "
+            f"{len(first.layer_kinds)} (layer_types), and mergekit keeps that list: give as many."
+        )

@@ -32,6 +32,13 @@ class SourceFacts:
     weight_bytes: int
     tokenizer: str | None = None
 
+    @property
+    def layer_kinds(self) -> list[str]:
+        """What its config says of each layer; nothing where all are alike."""
+        text = self.config.get("text_config")
+        listed = (text if isinstance(text, Mapping) else self.config).get("layer_types")
+        return list(map(str, listed)) if isinstance(listed, list) else []
+
     def tensors(self, layers: tuple[int, int] | None = None) -> list[str]:
         """The names of its tensors; of a stretch of layers, theirs alone."""
         if layers is None:
