@@ -15,6 +15,7 @@ from tests import folders
 with warnings.catch_warnings():  # mergekit 0.1.5 reaches for numpy.core
     warnings.simplefilter("ignore", DeprecationWarning)
     from mergekit.config import MergeConfiguration
+    from mergekit.io.tasks import LoaderCache as LoaderCache
     from mergekit.merge import run_merge
     from mergekit.options import MergeOptions
 

@@ -21,14 +21,19 @@ from orchestra.lab.tokenizer import characters
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sizes:
-    """How large the models are, and how long they learn."""
+    """How large the models are, and how long they learn.
+
+    Attributes:
+        own: the share of a specialist's examples that are of its own task; the others are what the base learnt from.
+    """
 
     width: int = 128
     layers: int = 4
     inner: int = 384
+    own: float = 0.7
     base: Fit = field(default_factory=lambda: Fit(steps=400, batch=128, rate=1e-3, warmup=100))
     special: Fit = field(
-        default_factory=lambda: Fit(steps=200, batch=64, rate=3e-4, muon=0.0, weight_decay=0.01, warmup=20, seed=1)
+        default_factory=lambda: Fit(steps=150, batch=64, rate=3e-4, muon=0.0, weight_decay=0.01, warmup=20, seed=1)
     )
 
 
@@ -50,7 +55,12 @@ class Workshop:
         """The base, fine-tuned on one task; another seed draws other examples."""
         name = task.name if seed == self.sizes.special.seed else f"{task.name}-{seed}"
         settings = replace(self.sizes.special, seed=seed)
-        return self._once(name, self._from_base, lambda rng, _: task.example(rng), settings)
+        share = self.sizes.own
+
+        def lesson(rng: random.Random, _: int) -> Example:
+            return task.example(rng) if rng.random() < share else mixed(rng)
+
+        return self._once(name, self._from_base, lesson, settings)
 
     def tuned(self, name: str, examples: list[Example], settings: Fit) -> Path:
         """The base, fine-tuned on given examples."""

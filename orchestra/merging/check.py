@@ -77,7 +77,8 @@ def _numbers(group: Group, recipe: Mapping[str, Any], method: str) -> Iterator[s
                 with_base = ", the base model among them" if takes.base == "required" and what == "models" else ""
                 beside = " beside the base model" if what == "others" else ""
                 wanted = f"{least}" if most == least else f"at least {least}" if count < least else f"at most {most}"
-                yield f"{group.field} has {count}; {method} merges {wanted}{with_base}{beside}."
+                added = " with base_model" if any(one.field == "base_model" for one in group.inputs) else ""
+                yield f"{group.field}{added} has {count}; {method} merges {wanted}{with_base}{beside}."
 
 
 def _layers(group: Group, sources: Mapping[str, SourceFacts]) -> Iterator[str]:
