@@ -38,7 +38,7 @@ class Experiment:
     data: int = 1000
     crews: tuple[int, ...] = (2, 4, 8)
     joined: int = 4
-    stocked: tuple[str, tuple[int, ...]] = ("swap", (1, 2, 3, 4, 5))
+    stocked: tuple[str, tuple[int, ...]] = ("rev", (1, 2, 3, 4, 5))
     join: Fit = field(default_factory=lambda: _fit(rate=2e-3))
     tune: Fit = field(default_factory=lambda: _fit(rate=3e-4))
 
