@@ -29,6 +29,7 @@ class Experiment:
         crews: how many specialists are merged, the first of the tasks.
         joined: how many are joined in every way.
         stocked: the task that several specialists learn, and with which seeds.
+        ways: how they are merged; `crumbs`: what breadcrumbs are tuned over.
         join: how bridges learn, and the base that is fine-tuned beside them.
     """
 
@@ -39,6 +40,8 @@ class Experiment:
     crews: tuple[int, ...] = (2, 4, 8)
     joined: int = 4
     stocked: tuple[str, tuple[int, ...]] = ("rev", (1, 2, 3, 4, 5))
+    ways: tuple[Way, ...] = WAYS
+    crumbs: tuple[tuple[Way, float], ...] = CRUMBS
     join: Fit = field(default_factory=lambda: _fit(rate=2e-3))
     tune: Fit = field(default_factory=lambda: _fit(rate=3e-4))
 
@@ -68,8 +71,8 @@ def reproduce(output: Path, experiment: Experiment | None = None) -> dict[str, A
             "base": asker.folder(shop.base(), TASKS),
             **{task.name: asker.folder(shop.specialist(task), TASKS) for task in TASKS},
         },
-        "methods": {str(count): _methods(asker, TASKS[:count]) for count in settings.crews},
-        "breadcrumbs": _breadcrumbs(asker, TASKS[: settings.crews[0]], TASKS[: settings.crews[-1]]),
+        "methods": {str(count): _methods(asker, settings.ways, TASKS[:count]) for count in settings.crews},
+        "breadcrumbs": _breadcrumbs(asker, settings),
         "stock": _stock(asker, *settings.stocked),
         "joined": _joined(asker, TASKS[: settings.joined], settings),
     }
@@ -81,9 +84,9 @@ def reproduce(output: Path, experiment: Experiment | None = None) -> dict[str, A
     return results
 
 
-def _methods(asker: Asker, tasks: Sequence[Task]) -> dict[str, Any]:
+def _methods(asker: Asker, known: Sequence[Way], tasks: Sequence[Task]) -> dict[str, Any]:
     """Every method's merge of the tasks' specialists."""
-    ways = [way for way in WAYS if way.most is None or len(tasks) <= way.most]
+    ways = [way for way in known if way.most is None or len(tasks) <= way.most]
     return {way.method: _tuned(asker, [(way, strength) for strength in way.strengths()], tasks) for way in ways}
 
 
@@ -102,9 +105,10 @@ def _recipe(asker: Asker, candidate: tuple[Way, float | None], tasks: Sequence[T
     return way.recipe(asker.shop.base(), [asker.shop.specialist(task) for task in tasks], strength)
 
 
-def _breadcrumbs(asker: Asker, few: Sequence[Task], many: Sequence[Task]) -> dict[str, Any]:
+def _breadcrumbs(asker: Asker, settings: Experiment) -> dict[str, Any]:
     """Breadcrumbs tuned on few specialists and reused on many, against tuned on many."""
-    own, reused = _tuned(asker, CRUMBS, few), _tuned(asker, CRUMBS, many)
+    few, many = TASKS[: settings.crews[0]], TASKS[: settings.crews[-1]]
+    own, reused = _tuned(asker, settings.crumbs, few), _tuned(asker, settings.crumbs, many)
     way = Way(method="breadcrumbs", settings=own["settings"])
     again = _tuned(asker, [(way, own["strength"])], many)
     return {"tuned on few": own, "reused on many": again, "tuned on many": reused}
@@ -130,7 +134,7 @@ def _joined(asker: Asker, tasks: Sequence[Task], settings: Experiment) -> dict[s
     folders = {task.name: shop.specialist(task) for task in tasks}
     data = [example for task in tasks for example in asker.learnable(task)]
     merged = max(
-        ((way, strength) for way in WAYS if way.most is None for strength in way.strengths()),
+        ((way, strength) for way in settings.ways if way.most is None for strength in way.strengths()),
         key=lambda one: mean(asker.recipe(_recipe(asker, one, tasks), tasks, tune=True)),
     )
     recipe = _recipe(asker, merged, tasks)
