@@ -8,12 +8,14 @@ import yaml
 
 from orchestra.errors import MergeError
 
+_ANOTHERS_FIELDS = "tag:yaml.org,2002:merge"  # what YAML calls `<<`
+
 
 class _Strict(yaml.SafeLoader):
     """YAML in which a name may not stand twice in one mapping; PyYAML keeps the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        names = [self.construct_object(key, deep=True) for key, _ in node.value]
+        names = [self.construct_object(key, deep=True) for key, _ in node.value if key.tag != _ANOTHERS_FIELDS]
         for name in names:
             if names.count(name) > 1:
                 problem = f"'{name}' stands twice"

@@ -13,6 +13,11 @@ def test_yaml_and_json_are_read_alike(tmp_path: Path) -> None:
     assert read_recipe(tmp_path / "r.yml") == read_recipe(tmp_path / "r.json")
 
 
+def test_a_mapping_may_take_the_fields_of_another(tmp_path: Path) -> None:
+    (tmp_path / "r.yml").write_text("a: &x {weight: 1}\nb: {<<: *x, density: 2}")
+    assert read_recipe(tmp_path / "r.yml")["b"] == {"weight": 1, "density": 2}
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
