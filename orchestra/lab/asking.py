@@ -69,9 +69,12 @@ class Asker:
 
     def recipe(self, recipe: Mapping[str, Any], tasks: Sequence[Task], *, tune: bool = False) -> Scores:
         """The scores of a merge."""
+        return self.model(self.name(recipe), lambda: self.merged(recipe), tasks, tune=tune)
+
+    def name(self, recipe: Mapping[str, Any]) -> str:
+        """What a merge is called: another recipe has another name."""
         text = json.dumps(recipe, sort_keys=True).replace(str(self.shop.folder), "")
-        name = f"{recipe['merge_method']}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
-        return self.model(name, lambda: self.merged(recipe), tasks, tune=tune)
+        return f"{recipe['merge_method']}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
     def joined(self, name: str, model: Callable[[], Any], tasks: Sequence[Task]) -> dict[str, Any]:
         """The scores of a way to join specialists, and what it costs to run."""

@@ -111,7 +111,13 @@ def _breadcrumbs(asker: Asker, settings: Experiment) -> dict[str, Any]:
     own, reused = _tuned(asker, settings.crumbs, few), _tuned(asker, settings.crumbs, many)
     way = Way(method="breadcrumbs", settings=own["settings"])
     again = _tuned(asker, [(way, own["strength"])], many)
-    return {"tuned on few": own, "reused on many": again, "tuned on many": reused}
+    shared = _tuned(asker, [(way, own["strength"] * len(few) / len(many))], many)
+    return {
+        "tuned on few": own,
+        "reused on many": again,
+        "reused on many, the weight shared out": shared,
+        "tuned on many": reused,
+    }
 
 
 def _stock(asker: Asker, name: str, seeds: Sequence[int]) -> dict[str, Any]:
@@ -153,15 +159,16 @@ def _joined(asker: Asker, tasks: Sequence[Task], settings: Experiment) -> dict[s
         }
         return load(document(base, paths, stacks))
 
-    ways: dict[str, Callable[[], Any]] = {
-        "base": lambda: loaded(base),
-        "base, fine-tuned": lambda: loaded(shop.tuned("control", data, settings.tune)),
-        f"merged ({merged[0].method})": lambda: asker.merged(recipe),
-        "logits averaged": lambda: Averaged(specialists()),
-        "composed, stacks trained together": lambda: joined("together", paths),
-        "composed, stacks trained apart": apart,
-        "composed with the merge": lambda: joined("with-merge", {"merge": {"merge": recipe}}),
+    again = f"with-{asker.name(recipe)}"
+    ways: dict[str, tuple[str, Callable[[], Any]]] = {
+        "base": ("base", lambda: loaded(base)),
+        "base, fine-tuned": ("control", lambda: loaded(shop.tuned("control", data, settings.tune))),
+        f"merged ({merged[0].method})": (asker.name(recipe), lambda: asker.merged(recipe)),
+        "logits averaged": ("averaged", lambda: Averaged(specialists())),
+        "composed, stacks trained together": ("together", lambda: joined("together", paths)),
+        "composed, stacks trained apart": ("apart", apart),
+        "composed with the merge": (again, lambda: joined(again, {"merge": {"merge": recipe}})),
     }
-    rows = {name: asker.joined(name, make, tasks) for name, make in ways.items()}
+    rows = {title: asker.joined(name, make, tasks) for title, (name, make) in ways.items()}
     own = {task.name: asker.folder(folders[task.name], [task])[task.name] for task in tasks}
     return {"merged": merged[0].method, "strength": merged[1], "specialists": own, "rows": rows}

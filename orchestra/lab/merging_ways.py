@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-STRENGTHS = (0.3, 0.6, 1.0)
+STRENGTHS = (0.1, 0.2, 0.3, 0.6, 1.0)
 """What each specialist's change may be multiplied with; the best on validation questions is taken."""
 
 
