@@ -46,7 +46,12 @@ def test_the_experiment_with_merges_prints_its_own_table(
 ) -> None:
     results = json.loads((RESULTS_FOLDER / "merging.json").read_text())
     asked: list[Path] = []
-    monkeypatch.setattr(merging, "reproduce", lambda output: asked.append(output) or results)
+
+    def instead(output: Path) -> dict[str, Any]:
+        asked.append(output)
+        return dict(results)
+
+    monkeypatch.setattr(merging, "reproduce", instead)
     reproduce(Demo.MERGING, output=Path("elsewhere"))
     assert asked == [Path("elsewhere")]
     assert capsys.readouterr().out.strip() == (RESULTS_FOLDER / "merging.md").read_text().strip()

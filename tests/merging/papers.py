@@ -10,8 +10,8 @@ TENSORS = ("self_attn.q_proj.weight", "mlp.up_proj.weight")
 
 def source(name: str, *, layers: int = 3, width: int = 22, vocab: int = 97, **more: Any) -> SourceFacts:
     """A model of a few tensors."""
-    shapes = {f"model.layers.{layer}.{tensor}": (width, 13) for layer in range(layers) for tensor in TENSORS}
-    shapes |= {"model.embed_tokens.weight": (vocab, width), "model.norm.weight": (width,)}
+    shapes: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (vocab, width), "model.norm.weight": (width,)}
+    shapes |= {f"model.layers.{layer}.{tensor}": (width, 13) for layer in range(layers) for tensor in TENSORS}
     facts = SourceFacts(
         path=f"/models/{name}",
         config={},
