@@ -10,6 +10,7 @@ from orchestra import problems
 from orchestra.merging.methods import METHODS
 from orchestra.spec import Closed, Layer, Text
 
+_DEEPEST = 12  # fields within fields; a recipe has fewer
 Dtype = Literal["float32", "bfloat16", "float16", "float64"]
 Parameters = dict[str, Any]
 
@@ -135,7 +136,7 @@ def replaced(recipe: Mapping[str, Any], rename: Callable[[str, str], object]) ->
     """A copy of a recipe in which every model is what `rename` makes of its field and its name."""
 
     def walk(value: Any, path: tuple[str, ...]) -> Any:
-        if path[-1:] == ("parameters",):
+        if path[-1:] == ("parameters",) or len(path) > _DEEPEST:
             return value
         if _is_model(path, value):
             name = named(value)

@@ -3,6 +3,7 @@ import logging
 import random
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,30 @@ def test_no_path_of_the_machine_is_in_what_comes_out(base: Path, tmp_path: Path)
         made = merge({**mergers.recipe("dare_ties", base), **more}, tmp_path / str(index))
         assert [file.name for file in made.iterdir() if str(base.parent).encode() in file.read_bytes()] == []
         assert "sources" not in {file.name for file in made.iterdir()}
+
+
+def test_a_model_in_shards_is_merged_as_one_in_a_single_file(own: Path, tmp_path: Path) -> None:
+    plain = merge(mergers.recipe("ties", own), tmp_path / "plain")
+    (own / "two" / "model.safetensors").unlink()
+    tiny.model("llama", seed=1, dtype=torch.float32).save_pretrained(own / "two", max_shard_size="20KB")
+    assert not (own / "two" / "model.safetensors").exists()
+    assert same(merge(mergers.recipe("ties", own), tmp_path / "made"), plain)
+
+
+def test_a_result_that_is_not_what_was_announced_is_refused(base: Path) -> None:
+    known = replace(facts(mergers.recipe("ties", base)), num_layers=7)
+    told = rf"^{re.escape(known.source)}: mergekit made a model whose num_layers is 3, not 7\.$"
+    with pytest.raises(MergeError, match=told):
+        model_folder(known)
+
+
+def test_a_cache_that_cannot_be_written_is_told(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("ORCHESTRA_CACHE", str(tmp_path / "file"))
+    known = facts(mergers.recipe("ties", base))
+    told = rf"^{re.escape(known.source)}: cannot be merged in {tmp_path}/file/merged: Not a directory\.$"
+    with pytest.raises(MergeError, match=told):
+        model_folder(known)
 
 
 # -- the cache ------------------------------------------------------------------------------------------------------

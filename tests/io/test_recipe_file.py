@@ -32,7 +32,7 @@ def test_a_mapping_may_take_the_fields_of_another(tmp_path: Path) -> None:
             "is not YAML: could not determine a constructor for the tag "
             "'tag:yaml.org,2002:python/object/apply:os.system' at line 1, column 4.",
         ),
-        ("[" * 3000, "is nested too deeply."),
+        ("[" * 500, "is nested too deeply."),
     ],
 )
 def test_a_file_that_is_no_recipe_is_refused_by_place(tmp_path: Path, text: str, told: str) -> None:

@@ -306,9 +306,59 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
         TIES,
         {"sources": {**SOURCES, "two": source("two", width=26)}},
         [
+            "models.1.model has model.norm.weight of shape [26], but base_model of [22].",
             "models.1.model has model.layers.#.self_attn.q_proj.weight of shape [26, 13], but base_model of [22, 13].",
             "models.1.model has model.layers.#.mlp.up_proj.weight of shape [26, 13], but base_model of [22, 13].",
-            "models.1.model has model.norm.weight of shape [26], but base_model of [22].",
+        ],
+    ),
+    "many other tensors": (
+        TIES,
+        {"sources": {**SOURCES, "two": source("two", shapes={"a": (3,), "b": (5,)})}},
+        [
+            "models.1.model has no model.norm.weight, which base_model has.",
+            "models.1.model has no model.layers.#.self_attn.q_proj.weight, which base_model has.",
+            "models.1.model has no model.layers.#.mlp.up_proj.weight, which base_model has.",
+            "models.1.model differs from base_model in 2 more.",
+        ],
+    ),
+    "kinds of layers that change places": (
+        {**STACK, "slices": [pieces(("one", 0, 1)), pieces(("two", 0, 2))]},
+        {
+            "sources": {
+                name: source(name, config={"text_config": {"layer_types": ["full", "sliding", "full"]}})
+                for name in SOURCES
+            }
+        },
+        [
+            "slices.1.sources puts layer 0 of two, full, where the config of one has sliding: mergekit keeps the "
+            "config's list of kinds (layer_types).",
+            "slices.1.sources puts layer 1 of two, sliding, where the config of one has full: mergekit keeps the "
+            "config's list of kinds (layer_types).",
+        ],
+    ),
+    "one condition": (
+        {**SLERP, "parameters": {"t": {"filter": "self_atn", "value": 0.1}}},
+        {},
+        [
+            'parameters.t.filter is "self_atn", but no tensor has that in its name.',
+            "parameters.t says nothing of model.embed_tokens.weight; end it with a value without a filter.",
+        ],
+    ),
+    "conditions in a condition": (
+        {**SLERP, "parameters": {"t": [{"value": [{"value": 1}]}]}},
+        {},
+        [
+            'parameters.t is [{"value": [{"value": 1}]}]; allowed: a number, a list of numbers, '
+            "or a list of {filter, value}."
+        ],
+    ),
+    "chances that are no numbers": (
+        {**TIES, "merge_method": "della", "parameters": {"density": ["x", 0.5], "epsilon": 0.6}},
+        {},
+        [
+            'parameters.density is ["x", 0.5]; allowed: a number, a list of numbers, or a list of {filter, value}.',
+            "models.1: density is 0.5 and epsilon 0.6; della needs density - epsilon above 0 and density + epsilon "
+            "below 1.",
         ],
     ),
     "another vocabulary": (
@@ -409,6 +459,15 @@ def test_all_problems_of_a_recipe_come_at_once() -> None:
 )
 def test_nonsense_is_told_and_never_a_crash(recipe: dict[str, Any]) -> None:
     assert problems(recipe)
+
+
+@pytest.mark.parametrize("depth", [300, 3000])
+def test_a_recipe_that_is_nested_deeply_is_told_and_never_a_crash(depth: int) -> None:
+    nested: list[Any] = []
+    for _ in range(depth):
+        nested = [nested]
+    assert problems({**TIES, "models": nested})
+    assert ("the recipe is nested too deeply." in structure({"models": nested})) is (depth == 3000)
 
 
 def test_a_recipe_that_is_no_json_is_told() -> None:
