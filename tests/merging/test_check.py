@@ -30,11 +30,17 @@ def problems(
         {**TIES, "base_model": {"model": {"path": "one"}}, "dtype": "bfloat16"},
         {**SLERP, "models": None, "slices": [{**pieces(("one", 0, 2), ("two", 1, 3)), "parameters": {"t": [0, 1]}}]},
         {**SLERP, "parameters": {"t": [{"filter": "lm_head", "value": 0.1}, {"filter": "*", "value": [0, 1]}]}},
+        {"merge_method": "karcher", "models": models("one", "two"), "parameters": {"max_iter": 3}},
         {"merge_method": "della", "base_model": "one", "models": models("two", weight=1, density=[0.3, 0.7])},
     ],
 )
 def test_a_recipe_that_mergekit_takes_has_no_problems(recipe: dict[str, Any]) -> None:
     assert problems(recipe) == []
+
+
+def test_a_filter_is_not_judged_by_the_tensors_of_models_that_nobody_knows() -> None:
+    recipe = {**SLERP, "parameters": {"t": [{"filter": "self_atn", "value": 0.1}, {"value": 1}]}}
+    assert problems(recipe, {}) == []
 
 
 LINEAR = {"merge_method": "linear"}
