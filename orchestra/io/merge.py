@@ -25,7 +25,7 @@ from orchestra.io.checkpoint import cache_folder, weight_files
 from orchestra.io.facts import model_facts
 from orchestra.io.foreign import UNLOADABLE, quiet, told
 from orchestra.io.kept import is_whole, kept
-from orchestra.io.merge_facts import TOKENIZER_FILES, cache_key, merge_facts
+from orchestra.io.merge_facts import GENERATION, TOKENIZER_FILES, cache_key, merge_facts
 from orchestra.io.recipe_file import read_recipe
 from orchestra.merging.merge import Merge
 
@@ -123,9 +123,10 @@ def _make(facts: ModelFacts, recipe: Merge, partial: Path) -> None:
         raise MergeError(f"{facts.source}: mergekit cannot make it: {text}") from error
     shutil.rmtree(partial / _SOURCES)
     if recipe.tokenizer is not None:
-        for name in TOKENIZER_FILES:
-            if (Path(recipe.tokenizer) / name).is_file():
-                shutil.copyfile(Path(recipe.tokenizer) / name, partial / name)
+        files = [Path(recipe.tokenizer) / name for name in TOKENIZER_FILES]
+        for file in (*files, Path(recipe.sources[0]) / GENERATION):
+            if file.is_file():
+                shutil.copyfile(file, partial / file.name)
     _verify(facts, partial)
 
 

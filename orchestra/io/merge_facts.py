@@ -15,15 +15,16 @@ from orchestra.graph import ModelFacts
 from orchestra.io.checkpoint import fingerprint, read_json, remembered_sha256, weight_files
 from orchestra.io.facts import config_facts, locate, model_facts, tokenizer_fingerprint
 from orchestra.io.gguf_facts import is_gguf
+from orchestra.io.merge_tokenizer import built_tokenizer, donor_of, tokenizer_problems
 from orchestra.io.safetensors_header import read_header
 from orchestra.merging.check import check
-from orchestra.merging.document import builds_tokenizer, named, references, replaced, structure
+from orchestra.merging.document import builds_tokenizer, references, replaced, structure
 from orchestra.merging.groups import SourceFacts
 from orchestra.merging.merge import MERGING, Merge, numbered
 from orchestra.merging.result import merged_names, num_layers, num_params, weight_bytes
 from orchestra.spec import GraphSpec
 
-BESIDE = ("config.json", "generation_config.json")
+GENERATION = "generation_config.json"
 TOKENIZER_FILES = (
     *("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "special_tokens_map.json", "added_tokens.json"),
     *("vocab.json", "merges.txt", "vocab.txt", "chat_template.jinja", "chat_template.json"),
@@ -88,7 +89,7 @@ def merge_facts(
     recipe = replaced(recipe, lambda _, name: first[places[name]] if name in places else name)
     problems = [*malformed, *check(recipe, facts, tokenizer=tokenizer), *problems]
     if not problems:
-        problems = _tokenizer_problems(recipe, places, facts, keep)
+        problems = tokenizer_problems(recipe, places, facts, keep)
     if problems or unkept:
         told = [f"{field}merge.{line}" if field else line for line in dict.fromkeys(problems)]
         return Merged(facts=None, tokenizer=None, problems=[*told, *unkept])
@@ -131,7 +132,7 @@ def cache_key(merge: Merge) -> str:
     files = [
         (index, name, remembered_sha256(folder / name))
         for index, folder in enumerate(folders)
-        for name in (*BESIDE, *TOKENIZER_FILES)
+        for name in ("config.json", GENERATION, *TOKENIZER_FILES)
         if (folder / name).is_file()
     ]
     return hashlib.sha256(json.dumps([result_fingerprint(merge), files]).encode()).hexdigest()
@@ -204,33 +205,6 @@ def source_facts(folder: Path) -> SourceFacts:
     )
 
 
-def _tokenizer_problems(
-    recipe: Mapping[str, Any], places: Mapping[str, Path], facts: Mapping[str, SourceFacts], keep: Path | None
-) -> list[str]:
-    if builds_tokenizer(recipe):
-        fields = {name: field for field, name in reversed(references(recipe))}
-        problems = [
-            f"{fields[name]} holds no tokenizer.json, from which the result's tokenizer is to be built."
-            for name, place in places.items()
-            if tokenizer_fingerprint(place) is None
-        ]
-        problems += [
-            f"{field} is {name!r}, which is not one of the models that are merged."
-            for field, name in references(recipe)
-            if field.startswith("tokenizer.tokens.") and name not in facts
-        ]
-        return problems
-    known = {name: one.tokenizer for name, one in facts.items() if one.tokenizer is not None}
-    if recipe.get("chat_template") is not None and facts[next(iter(merged_names(recipe)))].tokenizer is None:
-        return [f"chat_template is for a tokenizer, but {next(iter(merged_names(recipe)))} holds no tokenizer.json."]
-    if keep is None and len(set(known.values())) > 1:
-        return [
-            f"tokenizer_source is missing: {' and '.join(known)} have different tokenizers; "
-            "set it to 'union', 'base' or a model, or say whose tokenizer is kept."
-        ]
-    return []
-
-
 def _merged(
     recipe: Mapping[str, Any],
     places: Mapping[str, Path],
@@ -243,7 +217,7 @@ def _merged(
     folders = list(dict.fromkeys(str(places[name]) for name in order))
     merged = len(folders)
     folders = list(dict.fromkeys([*folders, *(str(places[name]) for _, name in references(recipe))]))
-    built, donor = builds_tokenizer(recipe), _donor(order, facts, keep)
+    built, donor = builds_tokenizer(recipe), donor_of(order, facts, keep)
     own = built or recipe.get("chat_template") is not None
     merge = Merge(
         recipe=numbered(recipe, {name: folders.index(str(place)) for name, place in places.items()}),
@@ -255,7 +229,7 @@ def _merged(
     first = facts[order[0]]
     digest = hashlib.sha256(json.dumps([merge.recipe, folders, donor, seed]).encode()).hexdigest()[:8]
     source = f"<{recipe['merge_method']} of {', '.join(Path(folder).name for folder in folders)}, {digest}>"
-    sha, vocab = _built_tokenizer(recipe, places, order, facts) if built else (None, first.vocab_size)
+    sha, vocab = built_tokenizer(recipe, places, order, facts) if built else (None, first.vocab_size)
     if not built:
         sha = None if donor is None else tokenizer_fingerprint(Path(donor))
     params = num_params(recipe, facts, first, vocab)
@@ -270,47 +244,3 @@ def _merged(
         merge=merge,
     )
     return Merged(facts=result, tokenizer=source if own else donor, problems=[])
-
-
-def _donor(order: list[str], facts: Mapping[str, SourceFacts], keep: Path | None) -> str | None:
-    """The folder whose tokenizer the result takes: the base model's, or else the first model's that has one."""
-    if keep is not None:
-        return str(keep)
-    return next((facts[name].path for name in order if facts[name].tokenizer is not None), None)
-
-
-def _built_tokenizer(
-    recipe: Mapping[str, Any], places: Mapping[str, Path], order: list[str], facts: Mapping[str, SourceFacts]
-) -> tuple[str, int]:
-    """The fingerprint and the vocabulary's size of the tokenizer that mergekit builds.
-
-    The fingerprint is that of a model's own where the ids are: else it stands for how the tokenizer is built.
-    """
-    said = recipe.get("tokenizer") or {"source": recipe.get("tokenizer_source")}
-    source = said.get("source", "union")
-    prints = [tokenizer_fingerprint(places[name]) or "" for name in order]
-    if source == "union":
-        tokens = {token for name in order for token in _tokens(places[name], below=facts[name].vocab_size)}
-        sha = prints[0] if len(set(prints)) == 1 else _sha(["union", prints])
-    elif source == "base":
-        tokens, sha = _tokens(places[order[0]], below=facts[order[0]].vocab_size), prints[0]
-    else:
-        place = places[named(source) or ""]
-        tokens, sha = _tokens(place), tokenizer_fingerprint(place) or ""
-    added = sorted(set(said.get("tokens") or {}) - tokens)
-    size, multiple = len(tokens) + len(added), said.get("pad_to_multiple_of") or 1
-    return _sha([sha, added]) if added else sha, -(-size // multiple) * multiple
-
-
-def _tokens(folder: Path, *, below: int | None = None) -> set[str]:
-    """The tokens of a tokenizer.json, without those that the model has no embedding for."""
-    content = read_json(folder / "tokenizer.json")
-    vocabulary = content["model"].get("vocab", {})
-    if isinstance(vocabulary, list):  # unigram: pairs of a token and its score, by id
-        vocabulary = {token: index for index, (token, _) in enumerate(vocabulary)}
-    ids = {**vocabulary, **{added["content"]: added["id"] for added in content.get("added_tokens") or []}}
-    return {token for token, index in ids.items() if below is None or index < below}
-
-
-def _sha(parts: object) -> str:
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

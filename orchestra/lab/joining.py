@@ -96,10 +96,11 @@ def cost(model: PreTrainedModel | Averaged) -> dict[str, int]:
         return {"parameters": held, "flops": 2 * sum(map(_multiplied, models)), "bridges": 0}
     bridges = sum(weight.numel() for weight in model.stacks.parameters())
     runs = _multiplied(model.anchor) + bridges
-    held = model.anchor.num_parameters() + bridges
+    held, counted = model.anchor.num_parameters() + bridges, {id(model.anchor)}
     for spent in model.plan.costs:
         augment: Any = model.augment(spent.augment)
-        held += augment.num_parameters()
+        held += 0 if id(augment) in counted else augment.num_parameters()
+        counted.add(id(augment))
         layers = augment.model.layers[: spent.layers_run]
         runs += sum(weight.numel() for weight in layers.parameters())
     return {"parameters": held, "flops": 2 * runs, "bridges": bridges}

@@ -167,6 +167,10 @@ def _joined(asker: Asker, tasks: Sequence[Task], settings: Experiment) -> dict[s
         "logits averaged": ("averaged", lambda: Averaged(specialists())),
         "composed, stacks trained together": ("together", lambda: joined("together", paths)),
         "composed, stacks trained apart": ("apart", apart),
+        "composed with the base itself, as often": (
+            "itself",
+            lambda: joined("itself", dict.fromkeys(paths, str(base))),
+        ),
         "composed with the merge": (again, lambda: joined(again, {"merge": {"merge": recipe}})),
     }
     rows = {title: asker.joined(name, make, tasks) for title, (name, make) in ways.items()}

@@ -115,7 +115,8 @@ def test_the_tokenizer_is_the_base_models_or_the_one_that_is_named(base: Path, o
     folders.letters(own / "words")
     recipe = mergers.recipe("ties", base)
     made = merge(recipe, own / "made")
-    assert (made / "tokenizer.json").read_bytes() == (base / "one" / "tokenizer.json").read_bytes()
+    for name in ("tokenizer.json", "generation_config.json"):
+        assert (made / name).read_bytes() == (base / "one" / name).read_bytes()
     named = merge(recipe, own / "named", tokenizer=own / "words")
     assert (named / "tokenizer.json").read_bytes() == (own / "words" / "tokenizer.json").read_bytes()
 

@@ -65,7 +65,7 @@ def test_the_results_are_written_and_hold_every_part(output: Path) -> None:
     }
     assert list(results["breadcrumbs"])[2] == "reused on many, the weight shared out"
     assert list(results["stock"]["rows"]) == ["seed 1", "seed 2", "linear of 2", "model_stock of 2"]
-    assert len(results["joined"]["rows"]) == 7
+    assert len(results["joined"]["rows"]) == 8
     assert (output / "benchmarks/results/merging.md").read_text() == report(results)
 
 
@@ -78,6 +78,8 @@ def test_composing_costs_all_models_and_a_merge_costs_one(output: Path) -> None:
     assert together["parameters"] == 3 * one["parameters"] + together["bridges"]
     assert merged["parameters"] == 2 * one["parameters"] + merged["bridges"]
     assert together["bridges"] == 2 * merged["bridges"]
+    itself = rows["composed with the base itself, as often"]
+    assert itself == {**itself, "parameters": one["parameters"] + itself["bridges"], "flops": together["flops"]}
     assert one["flops"] < merged["flops"] < together["flops"]
 
 
