@@ -159,7 +159,7 @@ def _joined(asker: Asker, tasks: Sequence[Task], settings: Experiment) -> dict[s
         }
         return load(document(base, paths, stacks))
 
-    again = f"with-{asker.name(recipe)}"
+    again = f"with-{asker.name(recipe)}"  # another merge has another stack
     ways: dict[str, tuple[str, Callable[[], Any]]] = {
         "base": ("base", lambda: loaded(base)),
         "base, fine-tuned": ("control", lambda: loaded(shop.tuned("control", data, settings.tune))),

@@ -29,8 +29,15 @@ def _lines(results: Mapping[str, Any]) -> Iterator[str]:
     yield from _table(["", "exact match"], ([row, cell(record)] for row, record in results["stock"]["rows"].items()))
     yield from ("", "## Merged, averaged, composed", "")
     yield from _joined(results["joined"], results["data"])
-    times = ", ".join(f"{name} {seconds / 60:.1f}" for name, seconds in results["cpu_seconds"].items())
-    yield from ("", f"CPU minutes of training, one thread: {times}.", "", "Made by `orchestra reproduce merging`.")
+    seconds = results["cpu_seconds"]
+    times = ", ".join(f"{name} {spent / 60:.1f}" for name, spent in seconds.items())
+    total = sum(seconds.values()) / 60
+    yield from (
+        "",
+        f"CPU minutes of training, one thread: {times}; together {total:.0f}.",
+        "",
+        "Made by `orchestra reproduce merging`.",
+    )
 
 
 def _alone(alone: Mapping[str, Any]) -> Iterator[str]:

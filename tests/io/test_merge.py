@@ -1,3 +1,4 @@
+import fcntl
 import json
 import logging
 import random
@@ -270,6 +271,22 @@ def test_an_interrupted_merge_leaves_nothing_and_can_be_repeated(
     assert left(own_cache / "merged") == []
     assert left(tmp_path) == []
     assert same(model_folder(facts(recipe)), merge(recipe, tmp_path / "made"))
+
+
+def test_who_merges_holds_a_lock_for_which_others_wait(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, seen = merging._run, []
+
+    def look(made: Merge, places: list[Path], out: Path) -> None:
+        with (out.parent / f"{out.name.removeprefix('.')}.lock").open("r+") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                seen.append("held")
+        whole(made, places, out)
+
+    monkeypatch.setattr(merging, "_run", look)
+    model_folder(facts(mergers.recipe("ties", base)))
+    assert seen == ["held"]
 
 
 def test_a_model_that_changes_meanwhile_is_noticed(own: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
