@@ -4,6 +4,7 @@ OrchestraError
 ├── SpecError        the JSON is not a graph                     (fix the file)
 ├── GraphError       the graph cannot exist                      (fix the wiring)
 ├── ModelError       a model's files are missing or damaged      (fix the folder)
+├── MergeError       models cannot be merged as a recipe says    (fix the recipe)
 ├── BundleError      the bridge weights do not fit               (fix the bundle)
 ├── HubError         the Hub has it not, or does not give it     (fix the id, the revision or the login)
 ├── LockError        a file is not the one that is locked        (fix the file, or lock again)
@@ -34,6 +35,10 @@ class GraphError(OrchestraError):
 
 class ModelError(OrchestraError):
     """The files of a model are missing, damaged, or of a kind that is not loaded."""
+
+
+class MergeError(OrchestraError):
+    """A merge cannot be made: its recipe, the models that it names, or what came of them."""
 
 
 class BundleError(OrchestraError):

@@ -12,6 +12,7 @@ from typing import Literal
 import networkx as nx
 
 from orchestra.errors import GraphError
+from orchestra.merging.merge import Merge
 from orchestra.spec import AugmentSpec, BridgeRecipe, GraphSpec
 
 ALIGNMENT_VERSION = 1
@@ -41,6 +42,7 @@ class ModelFacts:
         num_params, weight_bytes: read from the headers of its files; None when unknown.
         conversion: how its file becomes tensors, for one that is not safetensors.
         origin: whence on the Hub it came; None for one that did not.
+        merge: how it is made, for one that is merged of others.
     """
 
     source: str
@@ -54,6 +56,7 @@ class ModelFacts:
     weight_bytes: int | None = None
     conversion: str | None = None
     origin: Origin | None = None
+    merge: Merge | None = None
 
     @property
     def name(self) -> str:
@@ -203,8 +206,8 @@ def check(spec: GraphSpec, facts: Facts, unread: Sequence[str] = ()) -> Graph:
 def unsupported(spec: GraphSpec) -> Iterator[str]:
     """Fields that the format has and this version cannot serve yet: refused, never ignored."""
     for name, model in (("anchor", spec.anchor), *((f"augments.{n}", a) for n, a in sorted(spec.augments.items()))):
-        if not isinstance(model.model, str):
-            yield f"{name}.model is a merge; this version loads folders only. Merge first, and name the folder."
+        if not isinstance(model.model, str) and model.revision is not None:
+            yield f"{name}.revision is {model.revision!r}, but its model is a merge, which has none; drop it."
     for name, augment in sorted(spec.augments.items()):
         if augment.into != ("anchor",):
             yield f"augments.{name}.into is {list(augment.into)!r}; this version feeds ['anchor'] only."

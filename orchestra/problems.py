@@ -118,12 +118,12 @@ def _lines(spot: _Spot) -> Iterator[str]:
         yield f"{spot.name} is missing: {purpose[0].lower()}{purpose[1:]}"
     elif spot.path[-1] == "[key]":
         container = ".".join(map(_printable, spot.path[:-2]))
-        yield f"{container} has the name {_show(spot.path[-2])}; allowed: {_allowed(spot)}."
+        yield f"{container} has the name {show(spot.path[-2])}; allowed: {_allowed(spot)}."
     elif "value_error" in errors:
         yield from (f"{spot.name}: {line}." for line in str(errors["value_error"]["ctx"]["error"]).splitlines())
     else:
         found = next(iter(errors.values()))["input"]
-        yield f"{spot.name} is {_show(found)}; allowed: {_allowed(spot)}."
+        yield f"{spot.name} is {show(found)}; allowed: {_allowed(spot)}."
 
 
 def _allowed(spot: _Spot) -> str:
@@ -131,7 +131,8 @@ def _allowed(spot: _Spot) -> str:
     return ", or ".join(texts).replace("'", '"')
 
 
-def _show(value: object) -> str:
+def show(value: object) -> str:
+    """A value as the document writes it, cut where it is long."""
     text = json.dumps(value, default=str)
     return text if len(text) <= 80 else text[:77] + "..."
 

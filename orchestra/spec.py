@@ -79,7 +79,10 @@ class MergeSource(Closed):
     """A model that is a merge of models: a mergekit recipe, and whose tokenizer the result takes."""
 
     merge: dict[str, Any] = Field(description="A mergekit recipe.")
-    tokenizer: Text | None = Field(default=None, description="Folder or Hub id of the tokenizer.")
+    tokenizer: Text | None = Field(
+        default=None, description="Folder of the tokenizer; default: what the recipe says, else the base model's."
+    )
+    seed: int = Field(default=0, ge=0, description="Seeds the methods that drop weights at random.")
 
 
 class ModelSpec(Closed):

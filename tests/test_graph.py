@@ -221,8 +221,8 @@ def test_equal_tokenizers_may_have_embeddings_padded_to_different_sizes() -> Non
 
 LATER: list[tuple[dict[str, Any], str]] = [
     (
-        {"model": {"merge": {}}},
-        "augments.kv.model is a merge; this version loads folders only. Merge first, and name the folder.",
+        {"model": {"merge": {}}, "revision": "main"},
+        "augments.kv.revision is 'main', but its model is a merge, which has none; drop it.",
     ),
     ({"into": ["tetum"]}, "augments.kv.into is ['tetum']; this version feeds ['anchor'] only."),
 ]
@@ -241,9 +241,9 @@ def test_whether_an_augment_reads_every_token_or_the_prompt_only_is_known_of_eac
 
 def test_the_anchors_later_fields_are_refused_by_name() -> None:
     content = document()
-    content["anchor"] = {"model": {"merge": {}}}
+    content["anchor"] = {"model": {"merge": {}}, "revision": "main"}
     assert told(content) == [
-        "anchor.model is a merge; this version loads folders only. Merge first, and name the folder.",
+        "anchor.revision is 'main', but its model is a merge, which has none; drop it.",
     ]
 
 

@@ -27,6 +27,7 @@ COMMANDS = {
     "ablate": "Answer one prompt with all augments, without each of them, and with none.",
     "probe": "Show what each bridge adds at each token of a text.",
     "train": "Train the bridges of a graph.",
+    "merge": "Merge models as a mergekit recipe says, into a new folder.",
     "reproduce": "Train a shipped demo again, from nothing; interrupted, it goes on from its last checkpoint.",
     "demo": "Ask anchor, augments and composition about atoms that no bridge saw, with every subset of augments.",
 }

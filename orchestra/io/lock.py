@@ -12,10 +12,11 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, ValidationError
 
 from orchestra.errors import LockError
-from orchestra.graph import Graph, Origin
+from orchestra.graph import Graph, Node, Origin
 from orchestra.io.bundle import CONFIG_FILE, WEIGHTS_FILE
 from orchestra.io.checkpoint import remembered_sha256, weight_files, write_atomically
 from orchestra.io.hosted import MODEL_SUFFIXES
+from orchestra.merging.document import references
 from orchestra.spec import Closed, GraphSpec, Text
 
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -190,6 +191,10 @@ def named(spec: GraphSpec) -> Iterator[tuple[str, str, str | None]]:
     for where, model in (("anchor", spec.anchor), *((f"augments.{n}", a) for n, a in sorted(spec.augments.items()))):
         if isinstance(model.model, str):
             yield f"{where}.model", model.model, model.revision
+        else:
+            yield from ((f"{where}.model.merge.{field}", name, None) for field, name in references(model.model.merge))
+            if model.model.tokenizer is not None:
+                yield f"{where}.model.tokenizer", model.model.tokenizer, None
         if model.tokenizer is not None:
             yield f"{where}.tokenizer", model.tokenizer, None
     for name, augment in sorted(spec.augments.items()):
@@ -199,7 +204,13 @@ def named(spec: GraphSpec) -> Iterator[tuple[str, str, str | None]]:
 
 def _places(spec: GraphSpec, graph: Graph) -> Iterator[_Place]:
     nodes = {"anchor": graph.anchor, **{f"augments.{node.name}": node for node in graph.augments}}
+    merged = dict(pair for owner, node in nodes.items() for pair in _merged(owner, node))
     for field, source, revision in named(spec):
+        if ".model." in field:  # of a merge; one from memory has nothing that is read
+            if field in merged:
+                folder, kind = merged[field]
+                yield _Place(field=field, source=source, revision=None, path=folder, origin=None, kind=kind)
+            continue
         owner, _, kind = field.rpartition(".")
         node = nodes[owner]
         path, origin = {
@@ -208,6 +219,18 @@ def _places(spec: GraphSpec, graph: Graph) -> Iterator[_Place]:
             "bridges": (node.bundle, node.bundle_origin),
         }[kind]
         yield _Place(field=field, source=source, revision=revision, path=Path(path or ""), origin=origin, kind=kind)
+
+
+def _merged(owner: str, node: Node) -> Iterator[tuple[str, tuple[Path, str]]]:
+    """Where the models of a merge were found, by field, and what is read of each."""
+    merge = node.facts.merge
+    if merge is None:
+        return
+    for field, number in references(json.loads(merge.recipe)):
+        kind = "model" if int(number) < merge.merged else "tokenizer"
+        yield f"{owner}.model.merge.{field}", (Path(merge.sources[int(number)]), kind)
+    if merge.tokenizer is not None:
+        yield f"{owner}.model.tokenizer", (Path(merge.tokenizer), "tokenizer")
 
 
 def _words(source: str, revision: str | None) -> str:
