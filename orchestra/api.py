@@ -14,6 +14,7 @@ from orchestra.io.bundle import Identity, identify
 from orchestra.io.checkpoint import fingerprint
 from orchestra.io.facts import config_facts, tokenizer_digest
 from orchestra.io.models import load_model, memory_fingerprint, not_finite, resolve_device
+from orchestra.io.room import check_memory
 from orchestra.io.stacks import read_stack
 from orchestra.nn.stack import Stack
 from orchestra.paper import plan
@@ -55,6 +56,7 @@ def load(
     """
     given, words = dict(models or {}), dict(tokenizers or {})
     planned = plan(source, known=_known(given), tokenizers=_fingerprints(words))
+    check_memory(planned)
     known = read_tokenizers(planned.graph, words)
     graph, streams = settle(planned.graph, known)
     identity = _identities(graph, given)

@@ -3,13 +3,15 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 from orchestra.errors import BundleError, ModelError
+from orchestra.files import GRAPH_BYTES, read_text, strict_json
 from orchestra.graph import ALIGNMENT_VERSION, ModelFacts, Site
 from orchestra.io.safetensors_header import Tensors, read_header
+from orchestra.problems import printable
 from orchestra.spec import Closed, Layer
 
 CONFIG_FILE = "bridge_config.json"
@@ -17,6 +19,16 @@ WEIGHTS_FILE = "bridge_model.safetensors"
 CARD_FILE = "README.md"
 SHAPE = ("model_type", "num_layers", "d_model", "num_heads", "vocab_size")
 """What a bundle remembers of the shape of a model's config."""
+
+
+def _one_line(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("a text without line ends and control characters is needed")
+    return text
+
+
+Word = Annotated[str, Field(max_length=255), AfterValidator(_one_line)]
+"""What is shown to people as it is."""
 
 
 class Identity(Closed):
@@ -30,15 +42,15 @@ class Identity(Closed):
         tail: of an augment, whether what its stream holds back is read ahead; None where nothing is.
     """
 
-    name: str
-    fingerprint: str
-    model_type: str
+    name: Word
+    fingerprint: Word
+    model_type: Word
     num_layers: int
     d_model: int
     num_heads: int
     vocab_size: int
-    tokenizer: str | None = None
-    conversion: str | None = None
+    tokenizer: Word | None = None
+    conversion: Word | None = None
     template: dict[str, str] | None = None
     tail: Literal["provisional"] | None = None
 
@@ -94,7 +106,7 @@ def identify(
 ) -> Identity:
     """What a bundle remembers of a model: no path, only a name, by default its folder's."""
     return Identity(
-        name=name or Path(facts.source).name,
+        name=printable(name or Path(facts.source).name),
         fingerprint=fingerprint,
         model_type=facts.model_type,
         num_layers=facts.num_layers,
@@ -131,8 +143,8 @@ def read_config(folder: Path) -> BundleConfig:
     """
     path = folder / CONFIG_FILE
     try:
-        text = path.read_text(encoding="utf-8")
-        json.loads(text)
+        text = read_text(path, GRAPH_BYTES)
+        strict_json(text)
         return BundleConfig.model_validate_json(text)
     except FileNotFoundError as error:
         raise BundleError(f"{folder}: is not a bundle: it holds no {CONFIG_FILE}{_but_pickles(folder)}.") from error
@@ -140,8 +152,10 @@ def read_config(folder: Path) -> BundleConfig:
         raise BundleError(f"{path}: cannot be read: {error.strerror}.") from error
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BundleError(f"{path}: is not JSON.") from error
-    except ValidationError as error:
+    except ValidationError as error:  # a ValueError, as the next one: it comes first
         raise BundleError.listing(_lines(path, error)) from error
+    except ValueError as error:
+        raise BundleError(f"{path}: is not JSON that can be read: {error}.") from error
 
 
 def config_text(config: BundleConfig) -> str:
@@ -170,14 +184,17 @@ def read_weights_header(folder: Path) -> Tensors:
 
 def _lines(path: Path, error: ValidationError) -> Iterator[str]:
     """One line per field: what is allowed there."""
-    allowed: dict[str, list[str]] = {}
+    allowed: dict[tuple[str, ...], list[str]] = {}
+    holders: set[tuple[str, ...]] = set()
     for detail in error.errors(include_url=False):
-        parts = (part for part in map(str, detail["loc"]) if not part.startswith(("constrained-", "literal[")))
-        field = ".".join(parts)
-        if not any(deeper.startswith(f"{field}.") for deeper in allowed):  # else its entries are wrong, and said so
+        parts = (part for part in map(printable, detail["loc"]) if not part.startswith(("constrained-", "literal[")))
+        field = tuple(parts)
+        if field not in holders:  # else its entries are wrong, and said so
             allowed.setdefault(field, []).append(detail["msg"][0].lower() + detail["msg"][1:])
+            holders |= {field[:depth] for depth in range(len(field))}
     for field, messages in allowed.items():
-        yield f"{path}: {f'{field}: ' if field else ''}{' or '.join(messages)}."
+        where = f"{'.'.join(field)}: " if field else ""
+        yield f"{path}: {where}{' or '.join(messages)}."
 
 
 def _but_pickles(folder: Path) -> str:

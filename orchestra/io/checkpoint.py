@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from orchestra.errors import ModelError
+from orchestra.files import CONFIG_BYTES, read_text
+from orchestra.problems import printable
 
 _CHUNK_BYTES = 1 << 22
 _PICKLES = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
@@ -39,27 +41,29 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def _shards(index: Path) -> list[Path]:
-    names = read_json(index).get("weight_map")
-    if not isinstance(names, dict) or not names or not all(isinstance(name, str) for name in names.values()):
+    held = read_json(index).get("weight_map")
+    if not isinstance(held, dict) or not held or not all(isinstance(name, str) for name in held.values()):
         raise ModelError(f"{index}: is not a safetensors index; fetch or save it again.")
-    shards = sorted(set(names.values()))
+    shards = sorted(set(held.values()))
     outside = [name for name in shards if Path(name).name != name or name == ".."]
     if outside:
         raise ModelError(f"{index}: names a shard outside its folder: {outside[0]!r}.")
     missing = [name for name in shards if not (index.parent / name).is_file()]
     if missing:
-        raise ModelError(f"{index.parent}: holds no {', '.join(missing)}, though {index.name} names it.")
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        names = ", ".join(map(printable, missing[:3]))
+        raise ModelError(f"{index.parent}: holds no {names}{more}, though {index.name} names it.")
     return [index.parent / name for name in shards]
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path, limit_bytes: int = CONFIG_BYTES) -> dict[str, Any]:
     """Read a JSON object that belongs to a model.
 
     Raises:
         ModelError: it is missing, cannot be read, or is not a JSON object.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_text(path, limit_bytes))
     except FileNotFoundError as error:
         raise ModelError(f"{path.parent}: holds no {path.name}.") from error
     except OSError as error:
