@@ -11,6 +11,7 @@ from typing import Literal
 import networkx as nx
 
 from orchestra.errors import GraphError
+from orchestra.problems import show
 from orchestra.spec import AugmentSpec, BridgeRecipe, GraphSpec
 
 ALIGNMENT_VERSION = 1
@@ -278,7 +279,7 @@ def _past_the_end(sites: Sequence[Site], where: str, anchor: ModelFacts, augment
         ):
             if layer != "embedding" and layer >= facts.num_layers:
                 yield (
-                    f"{where}.{index}.{field_} is {layer}, but {model} has {facts.num_layers} "
+                    f"{where}.{index}.{field_} is {show(layer)}, but {model} has {facts.num_layers} "
                     + (f"layers, numbered 0 to {facts.num_layers - 1}." if facts.num_layers > 1 else "layer, number 0.")
                 )
 
@@ -311,7 +312,7 @@ def _bundle_misfits(bundle: BundleFacts, field_: str, anchor: ModelFacts, augmen
 
 def _head_misfits(site: Site, heads: str) -> Iterator[str]:
     if site.d_anchor % site.num_heads:
-        yield f"{heads} {site.num_heads}, which does not divide the anchor's width {site.d_anchor}."
+        yield f"{heads} {show(site.num_heads)}, which does not divide the anchor's width {site.d_anchor}."
     elif site.positions == "rotary" and (site.d_anchor // site.num_heads) % 2:
         yield (
             f"{heads} {site.num_heads}, which leaves each head the width {site.d_anchor // site.num_heads}; "

@@ -139,7 +139,7 @@ def write_atomically(path: Path, text: str) -> None:
 
 def _remembered() -> dict[str, Any]:
     try:
-        known = json.loads((cache_folder() / "sha256.json").read_text(encoding="utf-8"))
+        known = json.loads(read_text(cache_folder() / "sha256.json", CONFIG_BYTES))
     except (OSError, ValueError, RuntimeError):  # RuntimeError: there is no home, or it is nested too deeply
         return {}
     return known if isinstance(known, dict) else {}

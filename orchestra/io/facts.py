@@ -137,7 +137,7 @@ def model_facts(folder: Path) -> ModelFacts:
     _refuse(folder, why_config(config, sum(len(header.shapes) for header in headers)))
     if not config.get("quantization_config"):
         _refuse_whole_numbers(folder, headers)
-    return replace(
+    return _held(
         config_facts(config, source=str(folder)),
         tokenizer=tokenizer_fingerprint(folder),
         num_params=sum(header.num_params for header in headers),
@@ -160,13 +160,25 @@ def _gguf_facts(path: Path) -> ModelFacts:
     header = read_gguf(path)
     config = gguf_config(path, header)
     _refuse(path, why_config(config, len(header.shapes)))
-    return replace(
+    return _held(
         config_facts(config, source=str(path)),
         tokenizer=gguf_tokenizer(header),
         num_params=header.num_params,
         weight_bytes=header.weight_bytes,
         conversion=CONVERSION,
     )
+
+
+def _held(
+    facts: ModelFacts, *, tokenizer: str | None, num_params: int, weight_bytes: int, conversion: str | None = None
+) -> ModelFacts:
+    """The facts of a config with those of its files, once they hold as many bits as the model is wide."""
+    if facts.d_model > 8 * weight_bytes:
+        raise ModelError(
+            f"{facts.source}: its config says that its width is {show(facts.d_model)}, "
+            f"but its files hold {num_params} numbers."
+        )
+    return replace(facts, tokenizer=tokenizer, num_params=num_params, weight_bytes=weight_bytes, conversion=conversion)
 
 
 def config_facts(config: Mapping[str, Any], *, source: str) -> ModelFacts:

@@ -28,9 +28,7 @@ def check_room(source: object, config: PreTrainedConfig, held: Sequence[Tensors 
     Raises:
         ModelError: the config asks for too much.
     """
-    num_params, weight_bytes = (
-        sum(getattr(header, name) for header in held) for name in ("num_params", "weight_bytes")
-    )
+    num_params, weight_bytes = sum(header.num_params for header in held), sum(header.weight_bytes for header in held)
     with torch.device("meta"):
         model: Any = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
     asked = sum(weight.numel() for weight in model.parameters())

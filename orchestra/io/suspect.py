@@ -15,7 +15,8 @@ from orchestra.problems import printable, show
 _COUNTS = {"layer": 10_000, "head": 10_000, "expert": 10_000, "label": 1_000_000}
 """The highest number in a field whose name holds the word."""
 _CODE = re.compile(r"(attn|experts)_implementation")
-_GROWTH = 1_000
+_LAYERS = re.compile(r"num_hidden_layers|n_layers?|num_layers")
+_FEW_LAYERS, _GROWTH = 1_000, 1_000
 
 
 def why_config(config: Mapping[str, Any], num_tensors: int) -> Iterator[str]:
@@ -24,10 +25,9 @@ def why_config(config: Mapping[str, Any], num_tensors: int) -> Iterator[str]:
     Args:
         num_tensors: how many there are in the files of the model.
     """
-    layers = max(
-        (value for name, value in _fields(config) if _LAYERS.fullmatch(name) and type(value) is int), default=0
-    )
-    if layers > max(num_tensors, 1):
+    counted = [value for name, value in _fields(config) if _LAYERS.fullmatch(name) and type(value) is int]
+    layers = max(counted, default=0)
+    if layers > max(num_tensors, _FEW_LAYERS):
         yield f"its config says that it has {show(layers)} layers, but its files hold {num_tensors} tensors."
     for name, value in _fields(config):
         limit = next((limit for word, limit in _COUNTS.items() if word in name), None)
@@ -48,9 +48,6 @@ def why_tokenizer(content: Mapping[str, Any]) -> Iterator[str]:
             growth *= max(1, len(put)) if isinstance(put, str) else 1
     if growth > _GROWTH:
         yield f"makes a text {show(growth)} times as long; {_GROWTH:,} times are allowed at most."
-
-
-_LAYERS = re.compile(r"num_hidden_layers|n_layers?|num_layers")
 
 
 def _fields(content: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
