@@ -12,12 +12,16 @@ from orchestra.errors import BundleError, ModelError
 from orchestra.graph import Graph, ModelFacts, Node
 from orchestra.io.bundle import Identity, identify
 from orchestra.io.checkpoint import fingerprint
+from orchestra.io.document import Document, read
 from orchestra.io.facts import config_facts, tokenizer_digest
+from orchestra.io.hub import Online
+from orchestra.io.lock import lock_path, verify
 from orchestra.io.models import load_model, memory_fingerprint, not_finite, resolve_device
 from orchestra.io.room import check_memory
 from orchestra.io.stacks import read_stack
 from orchestra.nn.stack import Stack
-from orchestra.paper import plan
+from orchestra.paper import fetched_plan
+from orchestra.plan import Plan
 from orchestra.runtime.attention import check_attention
 from orchestra.runtime.model import ComposedModel
 from orchestra.runtime.streams import read_tokenizers, settle
@@ -29,19 +33,25 @@ def load(
     *,
     models: Mapping[str, PreTrainedModel] | None = None,
     tokenizers: Mapping[str, PreTrainedTokenizerBase] | None = None,
+    revision: str | None = None,
+    token: bool | str | None = None,
+    local_files_only: bool = False,
 ) -> ComposedModel:
     """Compose the model that a graph declares.
 
     Tokenizers and bundles are read before models: what does not fit is refused before a large checkpoint is loaded.
 
     Args:
-        source: a graph's path, or the document itself. Relative paths in it start at the folder of the file, or at the
-            working directory.
+        source: a graph's path, its repository on the Hub (`owner/name`), or the document itself. Relative paths in it
+            start at the folder of the file, or at the working directory.
         models: models that are in memory already, by name ('anchor' and augments). They are taken as they are: their
             `model`, `dtype` and `device` fields are not read. A bundle fits them if it was trained against the same
             weights from memory; one that was trained against a folder asks for the folder.
         tokenizers: tokenizers that are in memory already, likewise; their `tokenizer` fields are not read. Default:
             what the field names, else what is in the model's folder, none for a model from memory.
+        revision: the commit, tag or branch of the graph's repository.
+        token: for the Hub; None is the one of the login.
+        local_files_only: take repositories from the Hub's cache, and ask nobody.
 
     Returns:
         The composed model, in eval mode, with every augment switched as the document says.
@@ -53,9 +63,14 @@ def load(
             holds NaN.
         ComposeError: a tokenizer cannot be read as a stream, or into one.
         BundleError: a bundle does not fit.
+        HubError: a repository is not to be had.
+        LockError: a file is not the one that the lock beside the graph names.
     """
     given, words = dict(models or {}), dict(tokenizers or {})
-    planned = plan(source, known=_known(given), tokenizers=_fingerprints(words))
+    hub = Online(token=token, local_files_only=local_files_only)
+    document = read(source, revision=revision, hub=hub)
+    planned = fetched_plan(document, hub, known=_known(given), tokenizers=_fingerprints(words))
+    _verify(document, planned, besides={*(f"{name}.model" for name in given), *(f"{name}.tokenizer" for name in words)})
     check_memory(planned)
     known = read_tokenizers(planned.graph, words)
     graph, streams = settle(planned.graph, known)
@@ -71,6 +86,13 @@ def load(
         tokenizer=known["anchor"],
         streams=streams,
     )
+
+
+def _verify(document: Document, planned: Plan, *, besides: set[str]) -> None:
+    """Hold the files to the lock, where there is one."""
+    if document.lock is not None and document.path is not None:
+        fields = {field if field.startswith("anchor.") else f"augments.{field}" for field in besides}
+        verify(document.lock, lock_path(document.path), document.spec, planned.graph, besides=fields)
 
 
 def _known(given: Mapping[str, PreTrainedModel]) -> dict[str, ModelFacts]:

@@ -5,6 +5,8 @@ OrchestraError
 ├── GraphError       the graph cannot exist                      (fix the wiring)
 ├── ModelError       a model's files are missing or damaged      (fix the folder)
 ├── BundleError      the bridge weights do not fit               (fix the bundle)
+├── HubError         the Hub has it not, or does not give it     (fix the id, the revision or the login)
+├── LockError        a file is not the one that is locked        (fix the file, or lock again)
 ├── DataError        a training record is malformed              (fix the data)
 ├── TrainError       a training cannot start, or go on           (fix the settings)
 └── ComposeError     misuse of a composed model                  (fix the call)
@@ -41,6 +43,14 @@ class ModelError(OrchestraError):
 
 class BundleError(OrchestraError):
     """A bundle of bridge weights is damaged, or was trained for something else."""
+
+
+class HubError(OrchestraError):
+    """A repository is not on the Hub, not open to this user, not in the cache, or not to be reached."""
+
+
+class LockError(OrchestraError):
+    """A lock is damaged, belongs to another graph, or names other files than those found."""
 
 
 class DataError(OrchestraError):

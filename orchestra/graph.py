@@ -6,6 +6,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Literal
 
 import networkx as nx
@@ -21,6 +22,17 @@ AnchorLayer = int | Literal["embedding"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """A repository on the Hub, at a commit."""
+
+    repo: str
+    commit: str
+
+    def __str__(self) -> str:
+        return f"{self.repo}@{self.commit[:12]}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFacts:
     """What is known of a model before a weight is read.
 
@@ -29,6 +41,7 @@ class ModelFacts:
         tokenizer: SHA-256 of what decides the token ids, of the tokenizer in force; None when unknown.
         num_params, weight_bytes: read from the headers of its files; None when unknown.
         conversion: how its file becomes tensors, for one that is not safetensors.
+        origin: whence on the Hub it came; None for one that did not.
     """
 
     source: str
@@ -41,6 +54,12 @@ class ModelFacts:
     num_params: int | None = None
     weight_bytes: int | None = None
     conversion: str | None = None
+    origin: Origin | None = None
+
+    @property
+    def name(self) -> str:
+        """What people call it: its id on the Hub, else the name of its folder."""
+        return self.origin.repo if self.origin else PurePath(self.source).name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +100,7 @@ class BundleFacts:
     source: str
     sites: tuple[Site, ...]
     alignment_version: int
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +135,7 @@ class Node:
     device: str
     enabled: bool = True
     bundle: str | None = None
+    bundle_origin: Origin | None = None
     seed: int = 0
     context: Literal["refresh", "prompt"] = "refresh"
     reads: Literal["ids", "stream"] = "ids"
@@ -184,14 +205,7 @@ def unsupported(spec: GraphSpec) -> Iterator[str]:
     for name, model in (("anchor", spec.anchor), *((f"augments.{n}", a) for n, a in sorted(spec.augments.items()))):
         if not isinstance(model.model, str):
             yield f"{name}.model is a merge; this version loads folders only. Merge first, and name the folder."
-        if model.revision is not None:
-            yield f"{name}.revision is {model.revision!r}; this version loads local folders only, which have none."
     for name, augment in sorted(spec.augments.items()):
-        if augment.bridges_revision is not None:
-            yield (
-                f"augments.{name}.bridges_revision is {augment.bridges_revision!r}; "
-                "this version loads bundles from local folders only, which have none."
-            )
         if augment.into != ("anchor",):
             yield f"augments.{name}.into is {list(augment.into)!r}; this version feeds ['anchor'] only."
 
@@ -204,6 +218,7 @@ def _node(name: str, augment: AugmentSpec, facts: Facts) -> Node:
         device=augment.device,
         enabled=augment.enabled,
         bundle=facts.bundles[name].source if name in facts.bundles else None,
+        bundle_origin=facts.bundles[name].origin if name in facts.bundles else None,
         seed=augment.bridges.seed if isinstance(augment.bridges, BridgeRecipe) else 0,
         context=augment.context,
         reads="stream" if _reads_a_stream(augment, facts.models["anchor"], facts.models[name]) else "ids",

@@ -6,23 +6,29 @@ from typing import Any
 
 from orchestra import graph as graphs
 from orchestra import plan as plans
-from orchestra import spec as specs
 from orchestra.errors import GraphError
 from orchestra.graph import ModelFacts
+from orchestra.io.document import Document, read
 from orchestra.io.facts import gather
+from orchestra.io.hosted import Fetching, Hub, cached
 from orchestra.plan import Plan
 
 
 def plan(
-    source: str | Path | Mapping[str, Any],
+    source: str | Path | Mapping[str, Any] | Document,
     *,
+    revision: str | None = None,
+    hub: Hub = cached,
     known: Mapping[str, ModelFacts] | None = None,
     tokenizers: Mapping[str, str | None] | None = None,
 ) -> Plan:
     """Work out what a graph would run, without loading a weight.
 
     Args:
-        source: a graph's path, or the document itself; relative paths in a document start at the working directory.
+        source: a graph's path, its repository on the Hub, or the document itself; relative paths in a document start
+            at the working directory.
+        revision: the commit, tag or branch of the repository.
+        hub: where repositories come from; by default the Hub's cache alone.
         known: facts of models that are in memory already, by name ('anchor' and augments); their `model` field is
             not read.
         tokenizers: fingerprints of tokenizers that are in memory already, likewise; None where there is none.
@@ -30,16 +36,35 @@ def plan(
     Raises:
         SpecError: the document is not a graph; every problem is listed.
         GraphError: the graph cannot exist; every problem is listed.
+        HubError: the repository is not to be had.
+        LockError: the lock beside the graph is none, or belongs to another document.
     """
-    if isinstance(source, Mapping):
-        spec, folder = specs.parse(source), Path.cwd()
-    else:
-        path = Path(source).expanduser()
-        spec, folder = specs.read(path), path.resolve().parent
-    names = ["anchor", *sorted(spec.augments)]
+    document = source if isinstance(source, Document) else read(source, revision=revision, hub=hub)
+    names = ["anchor", *sorted(document.spec.augments)]
     for given, by_name in (("models", known), ("tokenizers", tokenizers)):
         if strangers := sorted(set(by_name or {}) - {*names}):
             told = ", ".join(names)
             raise GraphError(f"{given} has {strangers[0]!r}, which the graph does not name; it names {told}.")
-    facts, problems = gather(spec, folder, known, tokenizers)
-    return plans.plan(graphs.check(spec, facts, problems))
+    facts, problems = gather(document.spec, document.folder, known, tokenizers, root=document.root, hub=hub)
+    return plans.plan(graphs.check(document.spec, facts, problems))
+
+
+def fetched_plan(
+    document: Document,
+    hub: Fetching,
+    *,
+    known: Mapping[str, ModelFacts] | None = None,
+    tokenizers: Mapping[str, str | None] | None = None,
+) -> Plan:
+    """The plan of a document whose models are all here: what can be refused without weights is, before they come.
+
+    Raises:
+        GraphError: the graph cannot exist; every problem is listed.
+        HubError: weights are not to be had.
+        ModelError: a repository has none that are loaded.
+    """
+    planned = plan(document, hub=hub, known=known, tokenizers=tokenizers)
+    origins = {node.facts.origin for node in (planned.graph.anchor, *planned.graph.augments)}
+    for origin in sorted(filter(None, origins), key=str):
+        hub.weights(origin)
+    return plan(document, hub=hub, known=known, tokenizers=tokenizers) if origins != {None} else planned

@@ -19,6 +19,8 @@ jaxtyping.install_import_hook(["orchestra.nn", *(f"orchestra.runtime.{name}" for
 import torch  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
+from tests import folders, hubserver  # noqa: E402
+
 torch.set_num_threads(1)
 settings.register_profile("orchestra", deadline=None, max_examples=50)
 settings.load_profile("orchestra")
@@ -44,3 +46,29 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     folder = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("ORCHESTRA_CACHE", str(folder))
     return folder
+
+
+@pytest.fixture
+def hub(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[hubserver.Hub]:
+    """A Hub of this test's own, which the real client talks to, and an empty cache."""
+    with hubserver.serving() as server:
+        hubserver.connect(monkeypatch, server, own_cache / "hub")
+        yield server
+
+
+@pytest.fixture(scope="session")
+def parts(tmp_path_factory: pytest.TempPathFactory, sessions_cache: None) -> Path:
+    """The folders of an anchor and of the augment kv, a bundle that joins them, and the graph of all three."""
+    base = tmp_path_factory.mktemp("parts")
+    folders.checkpoint(base / "anchor", "llama")
+    folders.checkpoint(base / "kv", "gpt2", seed=1)
+    folders.graph(base / "graph.json", folders.document(kv={"bridges": folders.bundle(base).name}))
+    return base
+
+
+@pytest.fixture
+def hosted(hub: hubserver.Hub, parts: Path) -> hubserver.Hub:
+    """A Hub that has them, as `acme/anchor`, `acme/kv` and `acme/anchor-x-kv`."""
+    for name, folder in (("anchor", "anchor"), ("kv", "kv"), ("anchor-x-kv", "kv-bundle")):
+        hub.add(f"acme/{name}", hubserver.files(parts / folder))
+    return hub

@@ -38,6 +38,8 @@ def test_what_the_package_offers_is_exactly_this() -> None:
         "ComposedModel",
         "DataError",
         "GraphError",
+        "HubError",
+        "LockError",
         "ModelError",
         "OrchestraError",
         "SpecError",

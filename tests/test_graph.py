@@ -224,14 +224,6 @@ LATER: list[tuple[dict[str, Any], str]] = [
         {"model": {"merge": {}}},
         "augments.kv.model is a merge; this version loads folders only. Merge first, and name the folder.",
     ),
-    (
-        {"revision": "main"},
-        "augments.kv.revision is 'main'; this version loads local folders only, which have none.",
-    ),
-    (
-        {"bridges_revision": "v1"},
-        "augments.kv.bridges_revision is 'v1'; this version loads bundles from local folders only, which have none.",
-    ),
     ({"into": ["tetum"]}, "augments.kv.into is ['tetum']; this version feeds ['anchor'] only."),
 ]
 
@@ -249,15 +241,15 @@ def test_whether_an_augment_reads_every_token_or_the_prompt_only_is_known_of_eac
 
 def test_the_anchors_later_fields_are_refused_by_name() -> None:
     content = document()
-    content["anchor"] = {"model": {"merge": {}}, "revision": "main"}
+    content["anchor"] = {"model": {"merge": {}}}
     assert told(content) == [
         "anchor.model is a merge; this version loads folders only. Merge first, and name the folder.",
-        "anchor.revision is 'main'; this version loads local folders only, which have none.",
     ]
 
 
 def test_every_field_of_the_document_is_served_or_refused() -> None:
-    served = {"model", "dtype", "device", "tokenizer", "bridges", "enabled", "template", "tail", "context"}
+    served = {"model", "revision", "dtype", "device", "tokenizer", "bridges", "bridges_revision", "enabled"}
+    served |= {"template", "tail", "context"}
     refused = {name for fields, _ in LATER for name in fields}
     assert served | refused == set(specs.AugmentSpec.model_fields)
 

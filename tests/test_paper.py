@@ -61,13 +61,14 @@ def test_a_missing_folder_and_a_hub_id_are_refused_by_field_together(tmp_path: P
     content = json.loads(path.read_text())
     content["augments"]["bad"]["model"] = "kv"
     path.write_text(json.dumps(content))
-    later = "Models and bundles on the Hub come in a later version; download it, and name the folder."
     with pytest.raises(GraphError) as caught:
         paper.plan(path)
     assert str(caught.value).splitlines() == [
         f"augments.kv.model is '../lost/deep/kv', but there is no folder {tmp_path.parent}/lost/deep/kv.",
-        f"augments.tetum.model is 'acme/tetum', but there is no folder {tmp_path}/acme/tetum. {later}",
-        f"augments.bad.bridges is 'a/b', but there is no folder {tmp_path}/a/b. {later}",
+        "augments.tetum.model is 'acme/tetum': there is no such folder, and the Hub's cache holds no acme/tetum; "
+        "load and `orchestra check --remote` fetch it.",
+        "augments.bad.bridges is 'a/b': there is no such folder, and the Hub's cache holds no a/b; "
+        "load and `orchestra check --remote` fetch it.",
     ]
 
 

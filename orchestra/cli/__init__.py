@@ -13,12 +13,16 @@ from typer.core import TyperGroup
 
 from orchestra import __version__
 from orchestra.errors import OrchestraError
+from orchestra.io.hosted import Hub, cached
 
 COMMANDS = {
     "check": "List every problem of a graph, without loading a weight.",
     "plan": "Show what a graph would run, and what each augment adds.",
     "show": "Draw a graph: as a tree here, or as SVG into a file.",
     "schema": "Print the JSON Schema of graph documents.",
+    "lock": "Pin every model and bundle of a graph to a commit and the SHA-256 of each file.",
+    "push": "Upload a graph with its bridges, or a bundle, to the Hub.",
+    "pull": "Fetch a graph with its bridges, or a bundle, from the Hub.",
     "generate": "Continue a prompt with a composition.",
     "ablate": "Answer one prompt with all augments, without each of them, and with none.",
     "probe": "Show what each bridge adds at each token of a text.",
@@ -48,6 +52,12 @@ def _named() -> None:
 
 for _name, _sentence in COMMANDS.items():
     app.command(_name, help=_sentence)(_named)
+
+
+def hub(remote: bool) -> Hub:
+    """Where a command of the paper half finds repositories: the Hub's client is imported when it is asked for."""
+    found: Hub = import_module("orchestra.io.hub").Online() if remote else cached
+    return found
 
 
 def _command(name: str) -> Any:

@@ -10,16 +10,18 @@ from rich.console import Console
 from rich.table import Table
 
 from orchestra import paper
+from orchestra.cli import hub
 from orchestra.draw import reading
 from orchestra.plan import Plan
 
 
 def plan(
-    graph: Annotated[Path, typer.Argument(help="A graph document.")],
+    graph: Annotated[Path, typer.Argument(help="A graph document, or its repository on the Hub.")],
+    remote: Annotated[bool, typer.Option("--remote", help="Fetch from the Hub what is read before weights.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")] = False,
 ) -> None:
     """Show what a graph would run, and what each augment adds."""
-    planned = paper.plan(graph)
+    planned = paper.plan(graph, hub=hub(remote))
     if as_json:
         typer.echo(json.dumps(dataclasses.asdict(planned), indent=2))
         return
@@ -38,7 +40,7 @@ def _models(planned: Plan) -> Table:
         layers_run, weight_bytes = runs[node.name]
         table.add_row(
             node.name if node.enabled else f"{node.name} (off)",
-            Path(node.facts.source).name,
+            node.facts.name,
             f"{layers_run} of {node.facts.num_layers}",
             str(node.facts.d_model),
             "unknown" if node.facts.num_params is None else f"{node.facts.num_params:,}",

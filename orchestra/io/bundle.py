@@ -104,9 +104,9 @@ def identify(
     template: Mapping[str, str] | None = None,
     provisional: bool = False,
 ) -> Identity:
-    """What a bundle remembers of a model: no path, only a name, by default its folder's."""
+    """What a bundle remembers of a model: no path, only a name, by default its id on the Hub or its folder's."""
     return Identity(
-        name=printable(name or Path(facts.source).name),
+        name=printable(name or facts.name),
         fingerprint=fingerprint,
         model_type=facts.model_type,
         num_layers=facts.num_layers,
@@ -166,6 +166,14 @@ def config_text(config: BundleConfig) -> str:
     }
     content = config.model_dump(exclude=absent)
     return json.dumps(content, indent=2) + "\n"
+
+
+def keep_words(folder: Path, earlier: Path) -> None:
+    """Give a bundle the recipe and the scores of an earlier one, if its weights are the very same."""
+    config, before = read_config(folder), read_config(earlier)
+    if config.weights_sha256 == before.weights_sha256:
+        kept = config.model_copy(update={"recipe": before.recipe, "scores": before.scores})
+        (folder / CONFIG_FILE).write_text(config_text(kept), encoding="utf-8")
 
 
 def read_weights_header(folder: Path) -> Tensors:

@@ -6,17 +6,25 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from orchestra.io.bundle import SHAPE, BundleConfig
+from orchestra.io.hosted import is_hub_id
 from orchestra.spec import FORMAT
 
+_UNKNOWN: Mapping[str, str | None] = {}
 _MARKUP = re.compile(r"[\\`*\[\]<>#|~$&]|(?<![^\W_])_|_(?![^\W_])")  # an underscore inside a word is none
 
 
-def card(config: BundleConfig, num_params: int) -> str:
-    """The card of a bundle, with the metadata block that the Hub reads."""
+def card(config: BundleConfig, num_params: int, *, licences: Mapping[str, str | None] = _UNKNOWN) -> str:
+    """The card of a bundle, with the metadata block that the Hub reads.
+
+    Args:
+        licences: of the two models, by their ids on the Hub, where they are known.
+    """
     anchor, augment = text(config.anchor.name), text(config.augment.name)
+    parents = [side.name for side in (config.anchor, config.augment) if is_hub_id(side.name)]
     lines = [
         "---",
         "library_name: orchestra",
+        *(["base_model:", *(f"- {name}" for name in dict.fromkeys(parents))] if parents else []),
         "tags:",
         "- orchestra",
         "- bridges",
@@ -54,11 +62,12 @@ def card(config: BundleConfig, num_params: int) -> str:
         f"| weights (SHA-256) | `{config.anchor.fingerprint[:16]}` | `{config.augment.fingerprint[:16]}` |",
         *_tokenizers(config),
         *_conversion(config),
+        *_licences(config, licences),
         "",
         "Any other anchor or augment is refused.",
         "",
-        *_section("Recipe", config.recipe),
-        *_section("Scores", config.scores),
+        *section("Recipe", config.recipe),
+        *section("Scores", config.scores),
     ]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -71,6 +80,12 @@ def text(words: str) -> str:
 def _conversion(config: BundleConfig) -> list[str]:
     sides = [side.conversion for side in (config.anchor, config.augment)]
     return [f"| conversion | {' | '.join(side or 'none' for side in sides)} |"] if any(sides) else []
+
+
+def _licences(config: BundleConfig, licences: Mapping[str, str | None]) -> Iterator[str]:
+    sides = [licences.get(side.name) for side in (config.anchor, config.augment)]
+    if any(sides):
+        yield f"| licence | {' | '.join(text(side or 'not stated') for side in sides)} |"
 
 
 def _tokenizers(config: BundleConfig) -> Iterator[str]:
@@ -87,19 +102,23 @@ def _graph(config: BundleConfig) -> dict[str, Any]:
     name = re.sub(r"[^a-z0-9_-]+", "-", config.augment.name.lower()).strip("-_")[:64]
     if not name or not name[0].isalpha() or name in ("anchor", "embedding"):
         name = "augment"
-    augment: dict[str, Any] = {"model": f"path/to/{config.augment.name}", "bridges": "path/to/this/folder"}
+    anchor, model = (
+        side.name if is_hub_id(side.name) else f"path/to/{side.name}" for side in (config.anchor, config.augment)
+    )
+    augment: dict[str, Any] = {"model": model, "bridges": "path/to/this/folder"}
     if config.augment.template is not None:
         augment["template"] = config.augment.template
     if config.augment.tail is not None:
         augment["tail"] = config.augment.tail
     return {
         "format": FORMAT,
-        "anchor": {"model": f"path/to/{config.anchor.name}"},
+        "anchor": {"model": anchor},
         "augments": {name: augment},
     }
 
 
-def _section(title: str, content: Mapping[str, Any]) -> list[str]:
+def section(title: str, content: Mapping[str, Any]) -> list[str]:
+    """A heading and a table; nothing where there is nothing to tell."""
     if not content:
         return []
     rows = [f"| {text(name)} | {text(_value(value))} |" for name, value in _flat(content)]

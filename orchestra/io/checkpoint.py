@@ -15,6 +15,7 @@ from orchestra.problems import printable
 
 _CHUNK_BYTES = 1 << 22
 _PICKLES = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+_INDEX = "model.safetensors.index.json"
 _SETTLED_NS = 2_000_000_000  # a file changed later than this before it was hashed may change again unnoticed
 
 
@@ -30,8 +31,8 @@ def weight_files(folder: Path) -> list[Path]:
         )
     if (folder / "model.safetensors").is_file():
         return [folder / "model.safetensors"]
-    if (folder / "model.safetensors.index.json").is_file():
-        return _shards(folder / "model.safetensors.index.json")
+    if (folder / _INDEX).is_file():
+        return _shards(folder / _INDEX)
     pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
     if pickles:
         raise ModelError(
@@ -40,20 +41,40 @@ def weight_files(folder: Path) -> list[Path]:
     raise ModelError(f"{folder}: holds no model.safetensors.")
 
 
+def weight_names(folder: Path) -> list[str]:
+    """The names of the weight files that a model folder should have, by its index where it has one.
+
+    Raises:
+        ModelError: the index is damaged.
+    """
+    return _shard_names(folder / _INDEX) if (folder / _INDEX).is_file() else ["model.safetensors"]
+
+
+def fetched(folder: Path) -> bool:
+    """Whether all weights of a model are in its folder, or nothing will be gained by fetching them."""
+    held = (folder / "model.safetensors").is_file() or (folder / "adapter_config.json").is_file()
+    return held or all((folder / name).is_file() for name in weight_names(folder))
+
+
 def _shards(index: Path) -> list[Path]:
-    held = read_json(index).get("weight_map")
-    if not isinstance(held, dict) or not held or not all(isinstance(name, str) for name in held.values()):
-        raise ModelError(f"{index}: is not a safetensors index; fetch or save it again.")
-    shards = sorted(set(held.values()))
-    outside = [name for name in shards if Path(name).name != name or name == ".."]
-    if outside:
-        raise ModelError(f"{index}: names a shard outside its folder: {outside[0]!r}.")
+    shards = _shard_names(index)
     missing = [name for name in shards if not (index.parent / name).is_file()]
     if missing:
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
         names = ", ".join(map(printable, missing[:3]))
         raise ModelError(f"{index.parent}: holds no {names}{more}, though {index.name} names it.")
     return [index.parent / name for name in shards]
+
+
+def _shard_names(index: Path) -> list[str]:
+    names = read_json(index).get("weight_map")
+    if not isinstance(names, dict) or not names or not all(isinstance(name, str) for name in names.values()):
+        raise ModelError(f"{index}: is not a safetensors index; fetch or save it again.")
+    shards = sorted(set(names.values()))
+    outside = [name for name in shards if Path(name).name != name or name == ".."]
+    if outside:
+        raise ModelError(f"{index}: names a shard outside its folder: {outside[0]!r}.")
+    return shards
 
 
 def read_json(path: Path, limit_bytes: int = CONFIG_BYTES) -> dict[str, Any]:

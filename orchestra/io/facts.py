@@ -9,11 +9,13 @@ from typing import Any
 
 from orchestra.errors import BundleError, GraphError, ModelError, OrchestraError
 from orchestra.files import TOKENIZER_BYTES
-from orchestra.graph import BundleFacts, Facts, ModelFacts
+from orchestra.graph import BundleFacts, Facts, ModelFacts, Origin
 from orchestra.io.bundle import read_config, read_weights_header
-from orchestra.io.checkpoint import read_json, weight_files
+from orchestra.io.checkpoint import fetched, read_json, weight_files
 from orchestra.io.gguf_facts import CONVERSION, gguf_config, gguf_tokenizer, is_gguf
-from orchestra.io.gguf_header import read_gguf
+from orchestra.io.gguf_header import GgufHeader, read_gguf
+from orchestra.io.hosted import Hub, Snapshot, cached
+from orchestra.io.places import Places
 from orchestra.io.safetensors_header import Tensors, read_header
 from orchestra.io.suspect import why_config, why_tokenizer
 from orchestra.io.unsuited import why_unsuited
@@ -37,6 +39,9 @@ def gather(
     base: Path,
     known: Mapping[str, ModelFacts] | None = None,
     tokenizers: Mapping[str, str | None] | None = None,
+    *,
+    root: Snapshot | None = None,
+    hub: Hub = cached,
 ) -> tuple[Facts, list[str]]:
     """Collect the facts of every model and bundle that a document names.
 
@@ -44,31 +49,41 @@ def gather(
         base: the folder of the document; relative paths start there.
         known: facts of models that are in memory already, by name.
         tokenizers: fingerprints of tokenizers that are in memory already, by the name of their model.
+        root: the repository on the Hub that the document came from; it may not leave it.
+        hub: where repositories come from; by default the Hub's cache alone.
 
     Returns:
         The facts that could be read, and one line or more for each that could not.
     """
     models, given, sources, bundles, problems = dict(known or {}), dict(tokenizers or {}), dict[str, str](), {}, []
+    places = Places(folder=base, root=root, hub=hub)
     for name, model in (("anchor", spec.anchor), *sorted(spec.augments.items())):
         where = name if name == "anchor" else f"augments.{name}"
         # What is not read here is known already, or refused by graph.unsupported.
         if name not in models and isinstance(model.model, str):
             try:
-                models[name] = model_facts(locate(model.model, base, f"{where}.model"))
+                found = places.find(model.model, f"{where}.model", "model", revision=model.revision)
+                models[name] = model_facts(found.path, origin=found.origin)
                 sources[name] = models[name].source
             except OrchestraError as error:
                 problems += _lines(f"{where}.model", error)
         if name not in given and model.tokenizer is not None:
             try:
-                sources[name], given[name] = _tokenizer(model.tokenizer, base, f"{where}.tokenizer")
+                sources[name], given[name] = _tokenizer(model.tokenizer, places, f"{where}.tokenizer")
             except OrchestraError as error:
                 problems += _lines(f"{where}.tokenizer", error)
     for name, augment in sorted(spec.augments.items()):
         if isinstance(augment.bridges, BridgeRecipe):
+            if augment.bridges_revision is not None:
+                problems.append(
+                    f"augments.{name}.bridges_revision is {augment.bridges_revision!r}, but its bridges are fresh, "
+                    "and have no revisions; drop it."
+                )
             continue
         try:
-            folder = locate(augment.bridges, base, f"augments.{name}.bridges")
-            bundles[name] = bundle_facts(folder, name)
+            field, revision = f"augments.{name}.bridges", augment.bridges_revision
+            found = places.find(augment.bridges, field, "bundle", revision=revision)
+            bundles[name] = replace(bundle_facts(found.path, name), origin=found.origin)
         except OrchestraError as error:
             problems += _lines(f"augments.{name}.bridges", error)
     models |= {name: replace(models[name], tokenizer=given[name]) for name in models.keys() & given.keys()}
@@ -76,9 +91,9 @@ def gather(
     return Facts(models=models, bundles=bundles, tokenizers=own), problems
 
 
-def _tokenizer(source: str, base: Path, field: str) -> tuple[str, str]:
+def _tokenizer(source: str, places: Places, field: str) -> tuple[str, str]:
     """Where the tokenizer is that a document's field names, and its fingerprint."""
-    place = locate(source, base, field)
+    place = places.find(source, field).path
     found = gguf_tokenizer(read_gguf(place)) if is_gguf(place) else tokenizer_fingerprint(place)
     if found is None:
         raise GraphError(
@@ -86,28 +101,6 @@ def _tokenizer(source: str, base: Path, field: str) -> tuple[str, str]:
             "name a folder that holds a tokenizer.json, or a GGUF file with a tokenizer."
         )
     return str(place), found
-
-
-def locate(source: str, base: Path, field: str) -> Path:
-    """The folder or GGUF file that a document's field names, as an absolute path.
-
-    Raises:
-        GraphError: there is no such folder or file.
-    """
-    kind = "file" if is_gguf(source) else "folder"
-    try:
-        folder = (base / Path(source).expanduser()).resolve()
-        found = folder.is_file() if kind == "file" else folder.is_dir()
-    except (OSError, RuntimeError, ValueError) as error:  # a loop of links, no such user, a zero byte, a name too long
-        raise GraphError(f"{field} is {source!r}, which is no {kind}'s name: {_told(error)}.") from error
-    if not found:
-        hint = (
-            " Models and bundles on the Hub come in a later version; download it, and name the folder."
-            if kind == "folder" and source.count("/") <= 1 and not source.startswith((".", "/", "~"))
-            else ""
-        )
-        raise GraphError(f"{field} is {source!r}, but there is no {kind} {printable(folder, 4096)}.{hint}")
-    return folder
 
 
 def model_config(source: Path) -> dict[str, Any]:
@@ -119,8 +112,11 @@ def model_config(source: Path) -> dict[str, Any]:
     return gguf_config(source) if is_gguf(source) else read_json(source / "config.json")
 
 
-def model_facts(folder: Path) -> ModelFacts:
+def model_facts(folder: Path, *, origin: Origin | None = None) -> ModelFacts:
     """Read what a model folder, or a GGUF file, says of itself.
+
+    Args:
+        origin: of a folder in the Hub's cache, where the weights may not have been fetched yet.
 
     Raises:
         ModelError: no config.json, a config without sizes, or weights that are damaged, pickled, or whole numbers that
@@ -133,16 +129,14 @@ def model_facts(folder: Path) -> ModelFacts:
         raise ModelError(
             f"{folder}: its config names its weights itself (transformers_weights); call them model.safetensors."
         )
-    headers = [read_header(path) for path in weight_files(folder)]
+    absent = origin is not None and not fetched(folder)
+    headers = [] if absent else [read_header(path) for path in weight_files(folder)]
     _refuse(folder, why_config(config, sum(len(header.shapes) for header in headers)))
     if not config.get("quantization_config"):
         _refuse_whole_numbers(folder, headers)
-    return _held(
-        config_facts(config, source=str(folder)),
-        tokenizer=tokenizer_fingerprint(folder),
-        num_params=sum(header.num_params for header in headers),
-        weight_bytes=sum(header.weight_bytes for header in headers),
-    )
+    facts = config_facts(config, source=str(folder))
+    facts = replace(facts, tokenizer=tokenizer_fingerprint(folder), origin=origin)
+    return facts if absent else _held(facts, headers)
 
 
 def _refuse_whole_numbers(folder: Path, headers: Sequence[Tensors]) -> None:
@@ -160,25 +154,19 @@ def _gguf_facts(path: Path) -> ModelFacts:
     header = read_gguf(path)
     config = gguf_config(path, header)
     _refuse(path, why_config(config, len(header.shapes)))
-    return _held(
-        config_facts(config, source=str(path)),
-        tokenizer=gguf_tokenizer(header),
-        num_params=header.num_params,
-        weight_bytes=header.weight_bytes,
-        conversion=CONVERSION,
-    )
+    facts = config_facts(config, source=str(path))
+    return _held(replace(facts, tokenizer=gguf_tokenizer(header), conversion=CONVERSION), [header])
 
 
-def _held(
-    facts: ModelFacts, *, tokenizer: str | None, num_params: int, weight_bytes: int, conversion: str | None = None
-) -> ModelFacts:
-    """The facts of a config with those of its files, once they hold as many bits as the model is wide."""
+def _held(facts: ModelFacts, headers: Sequence[Tensors | GgufHeader]) -> ModelFacts:
+    """The facts of a config with those of its files, once these hold as many bits as the model is wide."""
+    num_params, weight_bytes = sum(held.num_params for held in headers), sum(held.weight_bytes for held in headers)
     if facts.d_model > 8 * weight_bytes:
         raise ModelError(
             f"{facts.source}: its config says that its width is {show(facts.d_model)}, "
             f"but its files hold {num_params} numbers."
         )
-    return replace(facts, tokenizer=tokenizer, num_params=num_params, weight_bytes=weight_bytes, conversion=conversion)
+    return replace(facts, num_params=num_params, weight_bytes=weight_bytes)
 
 
 def config_facts(config: Mapping[str, Any], *, source: str) -> ModelFacts:
@@ -265,7 +253,3 @@ def _size(config: Mapping[str, Any], field: str, source: str) -> int:
 def _lines(field: str, error: OrchestraError) -> list[str]:
     """The lines of an error, each with the document's field in front."""
     return [line if line.startswith(field) else f"{field}: {line}" for line in str(error).splitlines()]
-
-
-def _told(error: Exception) -> str:
-    return (getattr(error, "strerror", None) or str(error)).rstrip(".")

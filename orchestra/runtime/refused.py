@@ -13,10 +13,6 @@ class Refused:
         """Refused: a composition is declared by a graph."""
         raise ComposeError("a composed model is loaded from its graph: orchestra.load('graph.json').")
 
-    def push_to_hub(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Refused for now: what transformers would upload could not be loaded again."""
-        raise ComposeError("this version does not push to the Hub: save_bridges(folder), and upload the bundles.")
-
     def resize_token_embeddings(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Refused: the anchor is frozen, and the augments read the same ids."""
         raise ComposeError("the models of a composition are frozen: resize their embeddings before composing them.")

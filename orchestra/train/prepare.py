@@ -12,6 +12,7 @@ from orchestra.errors import BundleError, TrainError
 from orchestra.io.bundle import CONFIG_FILE
 from orchestra.io.checkpoint import file_sha256, fingerprint
 from orchestra.io.facts import model_config
+from orchestra.io.hub import Online
 from orchestra.io.models import load_tokenizer
 from orchestra.paper import plan
 from orchestra.plan import Plan
@@ -49,7 +50,7 @@ def prepare(source: str | Path | Mapping[str, Any] | ComposedModel, spec: TrainS
     """
     if importlib.util.find_spec("accelerate") is None:
         raise TrainError("training needs accelerate: pip install 'orchestra-lm[train]'.")
-    planned = source.plan if isinstance(source, ComposedModel) else plan(source)
+    planned = source.plan if isinstance(source, ComposedModel) else plan(source, hub=Online())
     augments = _chosen(planned, spec.augments)
     _check_output(spec.output, augments)
     anchor = planned.graph.anchor.facts

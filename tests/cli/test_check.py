@@ -37,8 +37,7 @@ def test_every_problem_is_listed_at_once(run: Run, tmp_path: Path) -> None:
     assert (done.code, done.out) == (1, "")
     assert done.err.splitlines() == [
         "augments.tetum.into is ['kv']; this version feeds ['anchor'] only.",
-        f"augments.tetum.model is 'lost', but there is no folder {tmp_path}/lost. "
-        "Models and bundles on the Hub come in a later version; download it, and name the folder.",
+        f"augments.tetum.model is 'lost', but there is no folder {tmp_path}/lost.",
         "augments.kv.bridges.pairs.0.augment_layer is 9, but kv has 3 layers, numbered 0 to 2.",
     ]
 

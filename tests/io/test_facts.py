@@ -9,7 +9,7 @@ from transformers import AutoConfig
 from orchestra import graph, spec
 from orchestra.errors import BundleError, GraphError, ModelError
 from orchestra.graph import Facts, ModelFacts
-from orchestra.io.facts import bundle_facts, config_facts, gather, locate, model_facts, tokenizer_fingerprint
+from orchestra.io.facts import bundle_facts, config_facts, gather, model_facts, tokenizer_fingerprint
 from tests import folders, ggufs, tiny
 
 LLAMA = {"model_type": "llama", "num_hidden_layers": 3, "hidden_size": 28, "num_attention_heads": 2, "vocab_size": 97}
@@ -126,49 +126,6 @@ def test_a_config_that_names_its_weights_itself_is_refused(tmp_path: Path) -> No
     message = f"{tmp_path}: its config names its weights itself (transformers_weights); call them model.safetensors."
     with pytest.raises(ModelError, match=exactly(message)):
         model_facts(tmp_path)
-
-
-def test_a_folder_is_found_from_the_documents_place(tmp_path: Path) -> None:
-    (tmp_path / "models" / "kv").mkdir(parents=True)
-    (tmp_path / "link").symlink_to(tmp_path / "models")
-    for source in ("models/kv", "./models/../link/kv", str(tmp_path / "link" / "kv")):
-        assert locate(source, tmp_path, "anchor.model") == tmp_path / "models" / "kv"
-
-
-HUB = " Models and bundles on the Hub come in a later version; download it, and name the folder."
-
-
-@pytest.mark.parametrize(
-    ("source", "hint"),
-    [("acme/kv", HUB), ("kv", HUB), ("./kv", ""), ("/kv-of-nobody", ""), ("a/b/c", ""), ("../acme/kv", "")],
-)
-def test_a_folder_that_is_not_there_is_named_with_its_place(tmp_path: Path, source: str, hint: str) -> None:
-    place = (tmp_path / source).resolve()
-    message = f"augments.kv.model is {source!r}, but there is no folder {place}.{hint}"
-    with pytest.raises(GraphError, match=exactly(message)):
-        locate(source, tmp_path, "augments.kv.model")
-
-
-def test_a_file_is_no_folder(tmp_path: Path) -> None:
-    (tmp_path / "kv").touch()
-    with pytest.raises(GraphError, match=r"^anchor\.model is '\./kv', but there is no folder "):
-        locate("./kv", tmp_path, "anchor.model")
-
-
-@pytest.mark.parametrize(
-    ("source", "why"),
-    [
-        ("a\0b", "embedded null byte"),
-        ("x" * 5000, "File name too long"),
-        ("~nobody-of-this-name/kv", "Could not determine home directory"),
-        ("loop", "Symlink loop from"),
-    ],
-)
-def test_a_name_that_no_folder_can_have_is_refused(tmp_path: Path, source: str, why: str) -> None:
-    (tmp_path / "loop").symlink_to(tmp_path / "loop")
-    with pytest.raises(GraphError) as caught:
-        locate(source, tmp_path, "anchor.model")
-    assert str(caught.value).startswith(f"anchor.model is {source!r}, which is no folder's name: {why}")
 
 
 # -- tokenizers -----------------------------------------------------------------------------------------------------
@@ -302,7 +259,8 @@ def test_all_problems_of_a_document_come_at_once(base: Path) -> None:
         f"anchor.model: {base}/anchor/config.json: is not JSON.",
         f"augments.gguf.model is 'm.gguf', but there is no file {base}/m.gguf.",
         f"augments.kv.model: {base}/kv/model.safetensors: is not a whole safetensors file; fetch or save it again.",
-        f"augments.python.model is 'acme/python', but there is no folder {base}/acme/python.{HUB}",
+        "augments.python.model is 'acme/python': there is no such folder, and the Hub's cache holds no acme/python; "
+        "load and `orchestra check --remote` fetch it.",
         f"augments.tetum.model: {base}/tetum: its config has no "
         "num_hidden_layers or n_layer or n_layers or num_layers.",
         f"augments.kv.bridges is './nowhere', but there is no folder {base}/nowhere.",

@@ -20,9 +20,3 @@ def test_embeddings_are_not_resized() -> None:
     message = "the models of a composition are frozen: resize their embeddings before composing them."
     with pytest.raises(ComposeError, match=refusal(message)):
         ring(0).resize_token_embeddings(101)
-
-
-def test_nothing_is_pushed_that_could_not_be_loaded_again() -> None:
-    message = "this version does not push to the Hub: save_bridges(folder), and upload the bundles."
-    with pytest.raises(ComposeError, match=refusal(message)):
-        ring(0).push_to_hub("anyone/anything")

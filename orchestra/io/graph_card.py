@@ -1,0 +1,77 @@
+"""The README.md of a graph's repository: a model card that says who is joined, by what, and under which licences."""
+
+import json
+from collections.abc import Iterator, Mapping
+
+from orchestra.graph import Graph, Node, Origin
+from orchestra.io.bundle import BundleConfig
+from orchestra.io.card import section, text
+from orchestra.plan import num_params
+
+
+def graph_card(repo: str, graph: Graph, configs: Mapping[str, BundleConfig], licences: Mapping[str, str | None]) -> str:
+    """The card of a graph on the Hub, with the metadata block that the Hub reads.
+
+    Args:
+        configs: of the bundles that lie in the repository, by augment.
+        licences: by the id of a model; None where it says none.
+    """
+    parents = [node.facts.origin for node in (graph.anchor, *graph.augments) if node.facts.origin is not None]
+    count, total = len(graph.augments), sum(map(num_params, graph.sites))
+    lines = [
+        "---",
+        "library_name: orchestra",
+        "pipeline_tag: text-generation",
+        "base_model:",
+        *(f"- {repo_id}" for repo_id in dict.fromkeys(origin.repo for origin in parents)),
+        "tags:",
+        "- orchestra",
+        "- bridges",
+        "- model-composition",
+        "---",
+        "",
+        f"# {text(repo.rpartition('/')[2])}",
+        "",
+        *([text(graph.description), ""] if graph.description else []),
+        f"The frozen anchor **{text(graph.anchor.facts.name)}** reads {count} frozen "
+        f"augment{'s' if count > 1 else ''} through trained bridges ({total:,} parameters). This repository holds the "
+        "graph and its bridges; the models are fetched from their own.",
+        "",
+        "```python",
+        "import orchestra",
+        "",
+        f"model = orchestra.load({json.dumps(repo)})",
+        "```",
+        "",
+        "| | model | commit | licence | bridges |",
+        "|---|---|---|---|---|",
+        *(_row(node, graph, licences) for node in (graph.anchor, *graph.augments)),
+        "",
+        *_trained(configs),
+    ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _row(node: Node, graph: Graph, licences: Mapping[str, str | None]) -> str:
+    origin = node.facts.origin
+    sites = sum(site.augment == node.name for site in graph.sites)
+    commit = f"`{origin.commit[:12]}`" if origin else ""
+    licence = (licences.get(origin.repo) if origin else None) or "not stated"
+    return f"| {node.name} | {text(node.facts.name)} | {commit} | {text(licence)} | {_bridges(node, sites)} |"
+
+
+def _bridges(node: Node, sites: int) -> str:
+    if node.name == "anchor":
+        return ""
+    return f"{sites}{_whence(node.bundle_origin)}" if node.bundle is not None else f"{sites}, untrained"
+
+
+def _whence(origin: Origin | None) -> str:
+    return f" of {text(origin.repo)}" if origin else ""
+
+
+def _trained(configs: Mapping[str, BundleConfig]) -> Iterator[str]:
+    """How each stack was trained, and what it scores."""
+    for name, config in sorted(configs.items()):
+        for title, content in (("recipe", config.recipe), ("scores", config.scores)):
+            yield from section(f"{name}: {title}", content)

@@ -1,0 +1,121 @@
+"""Repositories of the Hub as they lie in its cache on this disk. No network, no torch, and no package of the Hub's."""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from orchestra.errors import HubError
+from orchestra.graph import Origin
+
+GRAPH_FILE = "graph.json"
+CARD_FILE = "README.md"
+MODEL_SUFFIXES = (".json", ".model", ".txt", ".jinja")
+"""What a model is loaded from, besides its weights. Nothing else is fetched: no pickles, no code."""
+
+Kind = Literal["graph", "model", "bundle", "card"]
+
+_PART = r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?"
+_ID = re.compile(rf"{_PART}/{_PART}")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """A repository at a commit, and the folder that holds its files."""
+
+    origin: Origin
+    folder: Path
+
+
+class Hub(Protocol):
+    """Where repositories come from: the cache alone, or the Hub by way of the cache."""
+
+    def __call__(self, repo: str, revision: str | None, kind: Kind) -> Snapshot:
+        """The files of a repository.
+
+        Args:
+            revision: a commit, a tag or a branch; None is the branch `main`.
+            kind: what it is read as, which decides the files.
+
+        Raises:
+            HubError: they are not to be had.
+        """
+        ...
+
+
+class Fetching(Hub, Protocol):
+    """Where the weights come from as well."""
+
+    def weights(self, origin: Origin) -> None:
+        """Fetch the weights of a model, whose other files are there.
+
+        Raises:
+            HubError: they are not to be had.
+            ModelError: the repository has none that are loaded.
+        """
+        ...
+
+
+def is_hub_id(source: str) -> bool:
+    """Whether a document's field may name a repository: `owner/name`."""
+    plain = not source.endswith((".git", ".gguf", ".json")) and "--" not in source and ".." not in source
+    return plain and len(source) <= 193 and _ID.fullmatch(source) is not None
+
+
+def cache_folder() -> Path:
+    """The Hub's cache, where its client keeps it."""
+    home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
+    folder = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE") or Path(home) / "hub"
+    return Path(os.path.expandvars(folder)).expanduser()
+
+
+def cached(repo: str, revision: str | None, kind: Kind) -> Snapshot:
+    """A repository from the cache, where an earlier download has put it.
+
+    Raises:
+        HubError: it is not there.
+    """
+    wanted, folder = revision or "main", cache_folder() / f"models--{repo.replace('/', '--')}"
+    try:
+        commit = wanted if _COMMIT.fullmatch(wanted) else _inside(folder / "refs", wanted).read_text("utf-8").strip()
+        found = _COMMIT.fullmatch(commit) is not None and (folder / "snapshots" / commit).is_dir()
+    except (OSError, ValueError):  # no such branch, or no branch's name at all
+        found = False
+    if not found:
+        wanted = f"{repo}{named(revision)}"
+        raise HubError(f"the Hub's cache holds no {wanted}; load and `orchestra check --remote` fetch it.")
+    return Snapshot(origin=Origin(repo=repo, commit=commit), folder=folder / "snapshots" / commit)
+
+
+def named(revision: str | None) -> str:
+    """A revision as a message says it, after the name of a repository."""
+    return "" if revision is None else f" at {revision!r}"
+
+
+def leads_out(path: Path, root: Path) -> bool:
+    """Whether a path of a repository in the Hub's cache leads out of it; links may lead to blobs, which are files.
+
+    Args:
+        root: the repository's snapshot: `<cache>/models--owner--name/snapshots/<commit>`.
+    """
+    try:
+        place, inner = path.resolve(), root.resolve()
+    except (OSError, RuntimeError):  # a loop of links
+        return True
+    # Repositories may share blobs, which then lie in the cache's own folder of that name.
+    blobs = [(root.parents[level] / "blobs").resolve() for level in (1, 2)]
+    return not (place.is_relative_to(inner) or (place.is_file() and any(map(place.is_relative_to, blobs))))
+
+
+def _inside(folder: Path, name: str) -> Path:
+    """A path below a folder.
+
+    Raises:
+        ValueError: the name leads out of it.
+    """
+    path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise ValueError(name)
+    return path

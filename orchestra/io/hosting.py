@@ -1,0 +1,174 @@
+"""What a graph or a bundle becomes in a repository: its files, with no path of this disk left in them. No network."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from orchestra.errors import HubError
+from orchestra.graph import Graph, Node, Origin
+from orchestra.io.bundle import CONFIG_FILE, WEIGHTS_FILE, BundleConfig, read_config, read_weights_header
+from orchestra.io.card import card
+from orchestra.io.checkpoint import file_sha256
+from orchestra.io.graph_card import graph_card
+from orchestra.io.hosted import CARD_FILE, GRAPH_FILE, MODEL_SUFFIXES
+from orchestra.spec import FORMAT, GraphSpec
+
+OURS = ("bridges/", "tokenizers/")
+"""Folders of a graph's repository that hold nothing but what was pushed there."""
+
+Licences = Mapping[str, str | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parcel:
+    """What goes into a repository.
+
+    Attributes:
+        parents: the models on the Hub that it needs.
+        texts: writes the files that name the repository or the models' licences, by path.
+        files: files that go as they are, by path.
+    """
+
+    parents: tuple[Origin, ...]
+    texts: Callable[[str, Licences], dict[str, str]]
+    files: Mapping[str, Path] = field(default_factory=dict)
+
+
+def graph_parcel(document: Mapping[str, Any], graph: Graph) -> Parcel:
+    """What a graph becomes: its document, the bundles that lie on this disk, and cards.
+
+    Args:
+        document: as it stands, or as `declared` says it; models and bundles are filled in.
+        graph: what it declares.
+
+    Raises:
+        HubError: something that it names cannot be hosted; every problem is listed.
+        BundleError: a bundle is damaged.
+    """
+    problems = list(unhostable(graph))
+    nodes = [node for node in graph.augments if node.bundle is not None and node.bundle_origin is None]
+    configs = {node.name: read_config(Path(node.bundle or "")) for node in nodes}
+    problems += (
+        f"augments.{node.name}.bridges: {node.bundle}/{WEIGHTS_FILE} is not the file that {CONFIG_FILE} names by its "
+        "SHA-256."
+        for node in nodes
+        if file_sha256(Path(node.bundle or "") / WEIGHTS_FILE) != configs[node.name].weights_sha256
+    )
+    if problems:
+        raise HubError.listing(problems)
+    hosted = _hosted(document, graph)
+    files = {
+        f"bridges/{node.name}/{name}": Path(node.bundle or "") / name
+        for node in nodes
+        for name in (CONFIG_FILE, WEIGHTS_FILE)
+    }
+    origins = dict.fromkeys(filter(None, (node.facts.origin for node in (graph.anchor, *graph.augments))))
+
+    def texts(repo: str, licences: Licences) -> dict[str, str]:
+        return {
+            GRAPH_FILE: json.dumps(hosted, indent=2, ensure_ascii=False) + "\n",
+            CARD_FILE: graph_card(repo, graph, configs, licences),
+            **{
+                f"bridges/{node.name}/{CARD_FILE}": _bundle_card(Path(node.bundle or ""), configs[node.name], licences)
+                for node in nodes
+            },
+        }
+
+    return Parcel(parents=tuple(origins), texts=texts, files={**files, **dict(_tokenizers(graph))})
+
+
+def bundle_parcel(folder: Path) -> Parcel:
+    """What a bundle becomes that has a repository of its own.
+
+    Raises:
+        BundleError: it is none, or damaged.
+        HubError: its weights are not those that it names.
+    """
+    config = read_config(folder)
+    told = _bundle_card(folder, config, {})
+    if file_sha256(folder / WEIGHTS_FILE) != config.weights_sha256:
+        raise HubError(f"{folder}/{WEIGHTS_FILE} is not the file that {CONFIG_FILE} names by its SHA-256.")
+    files = {name: folder / name for name in (CONFIG_FILE, WEIGHTS_FILE)}
+    return Parcel(parents=(), texts=lambda _repo, _licences: {CARD_FILE: told}, files=files)
+
+
+def unhostable(graph: Graph) -> Iterator[str]:
+    """What keeps a graph from being hosted, a line each."""
+    for where, node in _nodes(graph):
+        if node.facts.origin is None:
+            kind = "file" if Path(node.facts.source).is_file() else "folder"
+            what = f"the {kind} {node.facts.source}" if Path(node.facts.source).exists() else "in memory only"
+            yield f"{where}.model is {what}; a graph on the Hub names models on the Hub: upload it, and name its id."
+        if _own_tokenizer(node) and Path(node.tokenizer or "").is_file():
+            yield f"{where}.tokenizer is the file {node.tokenizer}; only a folder can be uploaded with the graph."
+
+
+def declared(spec: GraphSpec) -> dict[str, Any]:
+    """A document as its file says it, without what holds on this machine only: `$schema` and devices."""
+    said: dict[str, Any] = spec.model_dump(mode="json", exclude_unset=True, exclude={"schema_"})
+    for model in (said["anchor"], *said["augments"].values()):
+        model.pop("device", None)
+    return said
+
+
+def restated(graph: Graph) -> dict[str, Any]:
+    """The document of a composition, from what is known of it; every stack is to be a bundle."""
+    fresh = Node(name="", facts=graph.anchor.facts, dtype="auto", device="auto")
+    fields = ("dtype", "enabled", "template", "tail", "context")
+
+    def said(node: Node) -> dict[str, Any]:
+        return {name: getattr(node, name) for name in fields if getattr(node, name) != getattr(fresh, name)}
+
+    return {
+        "format": FORMAT,
+        "description": graph.description,
+        "anchor": said(graph.anchor),
+        "augments": {node.name: said(node) for node in graph.augments},
+    }
+
+
+def _hosted(document: Mapping[str, Any], graph: Graph) -> dict[str, Any]:
+    """The document with every local path rewritten, and every repository pinned to its commit."""
+    said = {name: document["augments"][name] for name in sorted(document["augments"])}
+    nodes = {node.name: node for node in graph.augments}
+    return {
+        **document,
+        "anchor": _pinned(document["anchor"], graph.anchor),
+        "augments": {name: {**_pinned(fields, nodes[name]), **_bridges(nodes[name])} for name, fields in said.items()},
+    }
+
+
+def _pinned(fields: Mapping[str, Any], node: Node) -> dict[str, Any]:
+    assert node.facts.origin is not None
+    own = {"tokenizer": f"./tokenizers/{node.name}"} if _own_tokenizer(node) else {}
+    rest = {name: value for name, value in fields.items() if name not in ("model", "revision")}
+    return {"model": node.facts.origin.repo, "revision": node.facts.origin.commit, **rest, **own}
+
+
+def _bridges(node: Node) -> dict[str, str]:
+    if node.bundle_origin is not None:
+        return {"bridges": node.bundle_origin.repo, "bridges_revision": node.bundle_origin.commit}
+    return {"bridges": f"./bridges/{node.name}"} if node.bundle is not None else {}
+
+
+def _tokenizers(graph: Graph) -> Iterator[tuple[str, Path]]:
+    for _, node in _nodes(graph):
+        if _own_tokenizer(node):
+            for path in sorted(Path(node.tokenizer or "").iterdir()):
+                if path.suffix in MODEL_SUFFIXES and path.is_file():
+                    yield f"tokenizers/{node.name}/{path.name}", path
+
+
+def _own_tokenizer(node: Node) -> bool:
+    """Whether a document names a tokenizer that is not the model's."""
+    return node.tokenizer is not None and node.tokenizer != node.facts.source
+
+
+def _bundle_card(folder: Path, config: BundleConfig, licences: Licences) -> str:
+    return card(config, read_weights_header(folder).num_params, licences=licences)
+
+
+def _nodes(graph: Graph) -> list[tuple[str, Node]]:
+    return [("anchor", graph.anchor), *((f"augments.{node.name}", node) for node in graph.augments)]

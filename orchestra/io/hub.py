@@ -1,0 +1,146 @@
+"""The Hugging Face Hub, by way of its own client and its cache: what is fetched, and what each refusal means. No torch.
+
+Only safetensors, configs and tokenizers are ever fetched: no pickles, and no code.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path, PurePath
+
+from huggingface_hub import HfApi, constants, metadata_load, snapshot_download
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from huggingface_hub.utils.tqdm import tqdm
+
+from orchestra.errors import HubError, ModelError
+from orchestra.graph import Origin
+from orchestra.io.bundle import CONFIG_FILE, WEIGHTS_FILE
+from orchestra.io.checkpoint import fetched, weight_names
+from orchestra.io.hosted import CARD_FILE, MODEL_SUFFIXES, Kind, Snapshot, named
+
+UNANSWERED: tuple[type[Exception], ...] = (OSError, HFValidationError, HfHubHTTPError.__bases__[0])
+"""What the client raises; the last is the root of its HTTP library's errors, of which it has changed once already."""
+
+_SMALL = [f"*{suffix}" for suffix in MODEL_SUFFIXES]
+_PATTERNS: dict[Kind, list[str]] = {
+    "graph": [*_SMALL, "*.safetensors", CARD_FILE],
+    "model": _SMALL,
+    "bundle": [CONFIG_FILE, WEIGHTS_FILE],
+    "card": [CARD_FILE],
+}
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+
+
+class _Silent(tqdm):
+    """No bar: small files are there at once."""
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **{**kwargs, "disable": True})  # type: ignore[no-untyped-call]
+
+
+class Online:
+    """Fetches repositories into the Hub's cache, or finds them there.
+
+    As long as it lives, a branch stands for one commit. Of a model everything but the weights is fetched; `weights`
+    fetches them.
+    """
+
+    def __init__(self, *, token: bool | str | None = None, local_files_only: bool = False) -> None:
+        """Nothing is asked yet.
+
+        Args:
+            token: None is the one of the login.
+            local_files_only: whether to stay in the cache. `HF_HUB_OFFLINE=1` does the same.
+        """
+        self._token = token
+        self._local = local_files_only
+        self._commits: dict[tuple[str, str | None], str] = {}
+
+    def __call__(self, repo: str, revision: str | None, kind: Kind) -> Snapshot:
+        """The files of a repository; see `Hub`."""
+        commit = self._commits.get((repo, revision), revision)
+        folder = self._fetch(repo, commit, _PATTERNS[kind], nested=kind == "graph")
+        self._commits[repo, revision] = folder.name
+        return Snapshot(origin=Origin(repo=repo, commit=folder.name), folder=folder)
+
+    def weights(self, origin: Origin) -> None:
+        """Fetch the weights of a model, whose other files are there.
+
+        Raises:
+            HubError: they are not to be had.
+            ModelError: the repository has none that are loaded.
+        """
+        folder = self._fetch(origin.repo, origin.commit, _PATTERNS["model"])
+        if fetched(folder):
+            return
+        self._fetch(origin.repo, origin.commit, weight_names(folder), bars=True)
+        if not fetched(folder):
+            raise ModelError(f"{origin.repo}: holds no {weight_names(folder)[0]}{self._but_pickles(origin)}.")
+
+    def _fetch(
+        self, repo: str, revision: str | None, patterns: Sequence[str], *, nested: bool = False, bars: bool = False
+    ) -> Path:
+        try:
+            folder = snapshot_download(
+                repo,
+                revision=revision,
+                token=self._token,
+                local_files_only=self._local,
+                allow_patterns=list(patterns),
+                ignore_patterns=None if nested else ["*/*"],
+                tqdm_class=None if bars else _Silent,
+            )
+        except UNANSWERED as error:
+            raise HubError(refusal(error, repo, revision, offline=self._local)) from error
+        return Path(folder)
+
+    def _but_pickles(self, origin: Origin) -> str:
+        try:
+            files = HfApi(token=self._token).list_repo_files(origin.repo, revision=origin.commit)
+        except UNANSWERED:
+            return ""
+        pickles = [file for file in sorted(files) if PurePath(file).suffix in _PICKLES]
+        return f", only pickled weights ({pickles[0]}), which are never loaded" if pickles else ""
+
+
+def licence(origin: Origin, *, token: bool | str | None = None) -> str | None:
+    """The licence that a repository's card states; None where it states none.
+
+    Raises:
+        HubError: the card cannot be read.
+    """
+    snapshot = Online(token=token)(origin.repo, origin.commit, "card")
+    if not (snapshot.folder / CARD_FILE).is_file():
+        return None
+    try:
+        stated = metadata_load(snapshot.folder / CARD_FILE) or {}
+    except ValueError:  # no metadata that can be read
+        return None
+    named_so = stated.get("license_name") if stated.get("license") == "other" else stated.get("license")
+    return named_so if isinstance(named_so, str) else None
+
+
+def refusal(
+    error: BaseException, repo: str, revision: str | None, *, offline: bool = False, writes: bool = False
+) -> str:
+    """What an error of the client means, in a sentence."""
+    page = f"{constants.ENDPOINT}/{repo}"
+    if isinstance(error, HFValidationError):
+        return f"{repo!r} is no repository's name: {' '.join(str(error).split())}"
+    if isinstance(error, GatedRepoError):
+        return f"{repo} is gated: ask for access at {page}, and log in with `hf auth login`."
+    if isinstance(error, RevisionNotFoundError):
+        return f"the Hub has no {repo}{named(revision)}."
+    if isinstance(error, RepositoryNotFoundError):
+        return f"the Hub has no {repo}, or shows it to others only: check the name, or log in with `hf auth login`."
+    if writes and isinstance(error, HfHubHTTPError) and error.response.status_code in (401, 403):
+        return f"the Hub does not let you write to {repo}: log in with `hf auth login`, with a token that may."
+    if isinstance(error, LocalEntryNotFoundError) and (offline or constants.HF_HUB_OFFLINE):
+        return f"the Hub's cache does not hold all of {repo}{named(revision)}, and nothing is fetched offline."
+    told = " ".join(str(error).split()) or type(error).__name__
+    return f"{repo} was not reached to the end; what arrived whole is kept, so try again: {told[:300]}"

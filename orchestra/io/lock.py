@@ -1,0 +1,216 @@
+"""A lock pins every model, bundle and tokenizer of a graph to a commit and the SHA-256 of each file. No torch.
+
+It lies beside the graph: `graph.lock.json` beside `graph.json`. `load` refuses what is not as it was locked.
+"""
+
+import json
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints, ValidationError
+
+from orchestra.errors import LockError
+from orchestra.files import CONFIG_BYTES, read_text, strict_json
+from orchestra.graph import Graph, Origin
+from orchestra.io.bundle import CONFIG_FILE, WEIGHTS_FILE
+from orchestra.io.checkpoint import remembered_sha256, weight_files, write_atomically
+from orchestra.io.hosted import MODEL_SUFFIXES
+from orchestra.problems import printable
+from orchestra.spec import Closed, GraphSpec, Text
+
+Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Commit = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
+
+
+class Pin(Closed):
+    """What one field of a document named when it was locked.
+
+    Attributes:
+        source, revision: the words of the document.
+        commit: of a repository on the Hub, the commit that they stood for.
+        files: SHA-256 by name, of every file that is read.
+    """
+
+    source: Text
+    revision: Text | None = None
+    commit: Commit | None = None
+    files: dict[Text, Digest] = Field(min_length=1)
+
+
+class Lock(Closed):
+    """The content of a lock: a pin for each field that names files."""
+
+    format: Literal["orchestra/lock@1"] = "orchestra/lock@1"
+    pins: dict[Text, Pin]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Place:
+    """What a field named, and where that was found; its kind is the field's last word."""
+
+    field: str
+    source: str
+    revision: str | None
+    path: Path
+    origin: Origin | None
+    kind: str
+
+
+def lock_path(graph: Path) -> Path:
+    """Where the lock of a graph lies."""
+    return graph.with_name(f"{graph.stem}.lock.json")
+
+
+def read_lock(path: Path) -> Lock | None:
+    """The lock of that name; None where there is none.
+
+    Raises:
+        LockError: it cannot be read, or is none.
+    """
+    try:
+        text = read_text(path, CONFIG_BYTES)
+        strict_json(text)
+        return Lock.model_validate_json(text)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise LockError(f"{path}: cannot be read: {error.strerror}.") from error
+    except ValidationError as error:  # a ValueError, as the next one: it comes first
+        details = error.errors(include_url=False)
+        raise LockError.listing(
+            f"{path}: {'.'.join(map(printable, detail['loc']))}: {detail['msg'][0].lower()}{detail['msg'][1:]}."
+            for detail in details
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise LockError(f"{path}: is not JSON.") from error
+
+
+def pinned(spec: GraphSpec, lock: Lock, path: Path) -> GraphSpec:
+    """A document with the commits of its lock in place of its revisions.
+
+    Raises:
+        LockError: the lock was made for other fields.
+    """
+    fields = {field: (source, revision) for field, source, revision in named(spec)}
+    problems = [
+        f"{path}: {field} is {_words(*fields[field])}, and {_words(pin.source, pin.revision)} is locked"
+        for field, pin in lock.pins.items()
+        if field in fields and fields[field] != (pin.source, pin.revision)
+    ]
+    problems += [f"{path}: {field} is not locked" for field in fields if field not in lock.pins]
+    problems += [f"{path}: locks {printable(field)}, which the graph does not name" for field in lock.pins if field not in fields]
+    if problems:
+        raise LockError.listing(f"{problem}; lock the graph again." for problem in problems)
+    commits = {field: pin.commit for field, pin in lock.pins.items() if pin.commit is not None}
+    anchor = {"revision": commits["anchor.model"]} if "anchor.model" in commits else {}
+    augments = {
+        name: augment.model_copy(
+            update={
+                own: commits[f"augments.{name}.{field}"]
+                for field, own in (("model", "revision"), ("bridges", "bridges_revision"))
+                if f"augments.{name}.{field}" in commits
+            }
+        )
+        for name, augment in spec.augments.items()
+    }
+    return spec.model_copy(update={"anchor": spec.anchor.model_copy(update=anchor), "augments": augments})
+
+
+def take(spec: GraphSpec, graph: Graph) -> Lock:
+    """The lock of a graph as its files are now; all of them must be there.
+
+    Args:
+        spec: the document, with its own revisions.
+
+    Raises:
+        ModelError: files are missing, or cannot be read.
+    """
+    return Lock(
+        pins={
+            place.field: Pin(
+                source=place.source,
+                revision=place.revision,
+                commit=place.origin.commit if place.origin else None,
+                files=_digests(place),
+            )
+            for place in _places(spec, graph)
+        }
+    )
+
+
+def write_lock(path: Path, lock: Lock) -> None:
+    """Write a lock, whole or not at all."""
+    write_atomically(path, json.dumps(lock.model_dump(exclude_none=True), indent=2) + "\n")
+
+
+def verify(lock: Lock, path: Path, spec: GraphSpec, graph: Graph, *, besides: Collection[str] = ()) -> None:
+    """Hold every file to its lock.
+
+    Args:
+        besides: fields that are not read, since what they name comes from memory.
+
+    Raises:
+        LockError: files have changed, are missing or are new; each is named.
+    """
+    problems: list[str] = []
+    for place in _places(spec, graph):
+        if place.field not in besides:
+            problems += (f"{path}: {place.field}: {line}" for line in _changes(place, lock.pins[place.field].files))
+    if problems:
+        raise LockError.listing(problems)
+
+
+def _changes(place: _Place, locked: Mapping[str, str]) -> Iterator[str]:
+    found = _digests(place)
+    for name in sorted(locked.keys() | found.keys()):
+        if name not in found:
+            yield f"{printable(name)} is locked, and missing in {place.path}."
+        elif name not in locked:
+            yield f"{name} is in {place.path}, and not locked."
+        elif found[name] != locked[name]:
+            yield f"{name} has SHA-256 {found[name]}, and {locked[name]} is locked."
+
+
+def _digests(place: _Place) -> dict[str, str]:
+    return {path.name: remembered_sha256(path) for path in _files(place)}
+
+
+def _files(place: _Place) -> list[Path]:
+    """The files that are read of a model, a bundle or a tokenizer."""
+    if place.path.is_file():
+        return [place.path]
+    if place.kind == "bridges":
+        return [place.path / name for name in (CONFIG_FILE, WEIGHTS_FILE)]
+    small = [path for path in sorted(place.path.iterdir()) if path.suffix in MODEL_SUFFIXES and path.is_file()]
+    return small if place.kind == "tokenizer" else [*small, *weight_files(place.path)]
+
+
+def named(spec: GraphSpec) -> Iterator[tuple[str, str, str | None]]:
+    """Every field of a document that names files, with what it names and at which revision."""
+    for where, model in (("anchor", spec.anchor), *((f"augments.{n}", a) for n, a in sorted(spec.augments.items()))):
+        if isinstance(model.model, str):
+            yield f"{where}.model", model.model, model.revision
+        if model.tokenizer is not None:
+            yield f"{where}.tokenizer", model.tokenizer, None
+    for name, augment in sorted(spec.augments.items()):
+        if isinstance(augment.bridges, str):
+            yield f"augments.{name}.bridges", augment.bridges, augment.bridges_revision
+
+
+def _places(spec: GraphSpec, graph: Graph) -> Iterator[_Place]:
+    nodes = {"anchor": graph.anchor, **{f"augments.{node.name}": node for node in graph.augments}}
+    for field, source, revision in named(spec):
+        owner, _, kind = field.rpartition(".")
+        node = nodes[owner]
+        path, origin = {
+            "model": (node.facts.source, node.facts.origin),
+            "tokenizer": (node.tokenizer, None),
+            "bridges": (node.bundle, node.bundle_origin),
+        }[kind]
+        yield _Place(field=field, source=source, revision=revision, path=Path(path or ""), origin=origin, kind=kind)
+
+
+def _words(source: str, revision: str | None) -> str:
+    return repr(source) if revision is None else f"{source!r} at {revision!r}"
