@@ -221,14 +221,14 @@ def _node(name: str, augment: AugmentSpec, facts: Facts) -> Node:
         bundle_origin=facts.bundles[name].origin if name in facts.bundles else None,
         seed=augment.bridges.seed if isinstance(augment.bridges, BridgeRecipe) else 0,
         context=augment.context,
-        reads="stream" if _reads_a_stream(augment, facts.models["anchor"], facts.models[name]) else "ids",
+        reads="stream" if reads_a_stream(augment, facts.models["anchor"], facts.models[name]) else "ids",
         tokenizer=facts.tokenizers.get(name),
         template=augment.template,
         tail=augment.tail,
     )
 
 
-def _reads_a_stream(augment: AugmentSpec, anchor: ModelFacts, reader: ModelFacts) -> bool:
+def reads_a_stream(augment: AugmentSpec, anchor: ModelFacts, reader: ModelFacts) -> bool:
     """Whether an augment cannot take the anchor's ids; tokenizers that are not both known are taken to be alike."""
     known = anchor.tokenizer is not None and reader.tokenizer is not None
     return augment.template is not None or (known and anchor.tokenizer != reader.tokenizer)
@@ -249,11 +249,21 @@ def _place(name: str, augment: AugmentSpec, facts: Facts) -> tuple[list[Site], l
         heads = f"{field_} ({bundle.source}) has the number of heads"
     else:
         return [], []  # the bundle could not be read, and that has been said
-    problems = [*_past_the_end(sites, where, anchor, reader), *_doubles(sites, where)]
+    problems = misplaced(sites, where, heads, anchor=anchor, augment=reader)
     if name in facts.bundles:
         problems += _bundle_misfits(facts.bundles[name], field_, anchor, reader)
-    problems += dict.fromkeys(line for site in sites for line in _head_misfits(site, heads))
     return sites, problems
+
+
+def misplaced(sites: Sequence[Site], where: str, heads: str, *, anchor: ModelFacts, augment: ModelFacts) -> list[str]:
+    """What keeps sites from being between two models.
+
+    Args:
+        where: names the list of sites.
+        heads: begins a sentence about the number of heads.
+    """
+    head_misfits = dict.fromkeys(line for site in sites for line in _head_misfits(site, heads))
+    return [*_past_the_end(sites, where, anchor, augment), *_doubles(sites, where), *head_misfits]
 
 
 def recipe_sites(name: str, recipe: BridgeRecipe, *, anchor: ModelFacts, augment: ModelFacts) -> list[Site]:

@@ -212,8 +212,14 @@ def _but_pickles(folder: Path) -> str:
 
 def misfits(config: BundleConfig, *, anchor: Identity, augment: Identity) -> Iterator[str]:
     """Every way in which a bundle was trained for something else, a line each."""
+    return (line for _, line in misfits_by_aspect(config, anchor=anchor, augment=augment))
+
+
+def misfits_by_aspect(config: BundleConfig, *, anchor: Identity, augment: Identity) -> Iterator[tuple[str, str]]:
+    """The misfits of a bundle, each after what it is about: alignment, anchor, augment, tokenizer or template."""
     if config.alignment_version != ALIGNMENT_VERSION:
-        yield f"its alignment version is {config.alignment_version}, and this Orchestra's is {ALIGNMENT_VERSION}"
+        version = config.alignment_version
+        yield "alignment", f"its alignment version is {version}, and this Orchestra's is {ALIGNMENT_VERSION}"
     # Where a stream leads from one tokenizer to another, one that is not known is another one.
     pairs = [
         (trained.tokenizer, given.tokenizer) for trained, given in ((config.anchor, config.augment), (anchor, augment))
@@ -223,23 +229,24 @@ def misfits(config: BundleConfig, *, anchor: Identity, augment: Identity) -> Ite
         for field in SHAPE:
             was, found = getattr(trained, field), getattr(given, field)
             if was != found:
-                yield f"the {role}'s {field} is {found}, and it was trained with {was}"
+                yield role, f"the {role}'s {field} is {found}, and it was trained with {was}"
         if trained.tokenizer != given.tokenizer and (stream or None not in (trained.tokenizer, given.tokenizer)):
             found, was = ((side.tokenizer or "not known")[:12] for side in (given, trained))
-            yield f"the {role}'s tokenizer is {found}, and it was trained with {was}"
+            yield "tokenizer", f"the {role}'s tokenizer is {found}, and it was trained with {was}"
         if trained.template != given.template:
             was, found = (
                 json.dumps(side.template) if side.template is not None else "none" for side in (trained, given)
             )
-            yield f"the {role}'s template is {found}, and it was trained with {was}"
+            yield "template", f"the {role}'s template is {found}, and it was trained with {was}"
         if trained.tail != given.tail:
             was, found = (side.tail or "held" for side in (trained, given))
-            yield f"the {role}'s tail is {found}, and it was trained with {was}"
+            yield "template", f"the {role}'s tail is {found}, and it was trained with {was}"
         if trained.conversion != given.conversion:
             was, found = (side.conversion or "none, but safetensors" for side in (trained, given))
-            yield f"the {role}'s conversion is {found}, and it was trained with {was}"
+            yield role, f"the {role}'s conversion is {found}, and it was trained with {was}"
         if trained.fingerprint != given.fingerprint:
             yield (
+                role,
                 f"the {role}'s weights are {given.fingerprint[:12]} ({given.name}), "
-                f"and it was trained with {trained.fingerprint[:12]} ({trained.name})"
+                f"and it was trained with {trained.fingerprint[:12]} ({trained.name})",
             )

@@ -100,7 +100,9 @@ def pinned(spec: GraphSpec, lock: Lock, path: Path) -> GraphSpec:
         if field in fields and fields[field] != (pin.source, pin.revision)
     ]
     problems += [f"{path}: {field} is not locked" for field in fields if field not in lock.pins]
-    problems += [f"{path}: locks {printable(field)}, which the graph does not name" for field in lock.pins if field not in fields]
+    problems += [
+        f"{path}: locks {printable(field)}, which the graph does not name" for field in lock.pins if field not in fields
+    ]
     if problems:
         raise LockError.listing(f"{problem}; lock the graph again." for problem in problems)
     commits = {field: pin.commit for field, pin in lock.pins.items() if pin.commit is not None}

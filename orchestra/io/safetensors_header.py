@@ -9,6 +9,9 @@ from orchestra.errors import ModelError
 from orchestra.files import strict_json
 
 _MAX_HEADER_BYTES = 25_000_000  # of some 200,000 tensors; the format itself allows four times that
+FLOATS = ("F16", "BF16", "F32", "F64")
+"""What weights may be held in."""
+
 _MAX_DIMENSIONS = 64  # torch's own
 _BITS = {
     **dict.fromkeys(("F4",), 4),

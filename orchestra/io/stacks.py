@@ -33,12 +33,11 @@ from orchestra.io.bundle import (
 )
 from orchestra.io.card import card
 from orchestra.io.checkpoint import file_sha256
-from orchestra.io.safetensors_header import Tensors
+from orchestra.io.safetensors_header import FLOATS, Tensors
 from orchestra.problems import printable
 
 _FILES = (WEIGHTS_FILE, CONFIG_FILE, CARD_FILE)
 _ROOM_BYTES = 1 << 30
-_FLOATS = ("F16", "BF16", "F32", "F64")
 
 
 def read_stack(
@@ -127,8 +126,8 @@ def _strange_tensors(found: Tensors, expected: Mapping[str, tuple[int, ...]]) ->
     for name in sorted(expected.keys() & found.shapes.keys()):
         if found.shapes[name] != tuple(expected[name]):
             yield f"the tensor {name} has shape {found.shapes[name]}, not {tuple(expected[name])}"
-        if found.dtypes[name] not in _FLOATS:
-            yield f"the tensor {name} holds {found.dtypes[name]}, not one of {', '.join(_FLOATS)}"
+        if found.dtypes[name] not in FLOATS:
+            yield f"the tensor {name} holds {found.dtypes[name]}, not one of {', '.join(FLOATS)}"
 
 
 def _not_finite(tensors: Mapping[str, Tensor]) -> list[str]:
