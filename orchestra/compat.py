@@ -68,13 +68,13 @@ class Compatibility:
         problems: what keeps the graph from being read, or from being one.
     """
 
-    fits: tuple[Fit, ...]
+    bundles: tuple[Fit, ...]
     fresh: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
 
     def reasons(self) -> list[str]:
         """Why it does not fit, a line each; none where it does."""
-        found = ((fit.augment, line) for fit in self.fits for lines in fit.misfits.values() for line in lines)
+        found = ((fit.augment, line) for fit in self.bundles for lines in fit.misfits.values() for line in lines)
         return [*self.problems, *(f"augments.{augment}.bridges: {line}." for augment, line in found)]
 
 
@@ -101,7 +101,7 @@ def compat(
     weights = {name: _weights(model) for name, model in facts.models.items()}
     configs = {name: read_config(Path(bundle.source)) for name, bundle in sorted(facts.bundles.items())}
     return Compatibility(
-        fits=tuple(_fit(name, spec.augments[name], facts, weights, configs) for name in configs),
+        bundles=tuple(_fit(name, spec.augments[name], facts, weights, configs) for name in configs),
         fresh=tuple(name for name, augment in sorted(spec.augments.items()) if not isinstance(augment.bridges, str)),
         problems=tuple(_problems(spec, facts, unread)),
     )
@@ -155,13 +155,11 @@ def _identity(
     model, anchor = facts.models.get(name), facts.models.get("anchor")
     if model is None:
         return trained
-    ahead = augment is not None and augment.tail == "provisional" and anchor is not None
-    return identify(
-        model,
-        weights[name] or trained.fingerprint,
-        template=augment.template if augment else None,
-        provisional=ahead and graphs.reads_a_stream(augment, anchor, model),
-    )
+    known = weights[name] or trained.fingerprint
+    if augment is None or anchor is None:
+        return identify(model, known, template=augment.template if augment else None)
+    ahead = augment.tail == "provisional" and graphs.reads_a_stream(augment, anchor, model)
+    return identify(model, known, template=augment.template, provisional=ahead)
 
 
 def _other_anchor(name: str, configs: Mapping[str, BundleConfig]) -> Iterator[str]:

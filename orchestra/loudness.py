@@ -1,8 +1,10 @@
 """How loud each stack is on texts of any domain: also on those that it has nothing to say to."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from statistics import fmean
 
+from orchestra.api import load
 from orchestra.errors import ComposeError
 from orchestra.runtime.model import ComposedModel
 
@@ -30,6 +32,11 @@ def loudness(model: ComposedModel, domains: Mapping[str, Sequence[str]]) -> dict
         with model.only(node.name):
             found[node.name] = {name: _share(model, texts) for name, texts in domains.items()}
     return found
+
+
+def loudness_of(graph: str | Path, domains: Mapping[str, Sequence[str]]) -> dict[str, dict[str, float]]:
+    """The loudness of the stacks of a graph that is still to be loaded; see `loudness`."""
+    return loudness(load(graph), domains)
 
 
 def _share(model: ComposedModel, texts: Sequence[str]) -> float:

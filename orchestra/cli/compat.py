@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
@@ -42,11 +43,12 @@ def compat(
 
 
 def _measure(graph: Path, files: list[Path]) -> Loudness:
-    """How loud each stack is on the texts of each file."""
-    from orchestra.api import load
-    from orchestra.loudness import loudness
-
-    return loudness(load(graph), {path.name: _texts(path) for path in files})
+    """How loud each stack is on the texts of each file; only this needs torch."""
+    texts = {str(path): _texts(path) for path in files}
+    found: Loudness = import_module("orchestra.loudness").loudness_of(
+        graph, texts
+    )  # with torch: only where it is asked
+    return found
 
 
 def _texts(path: Path) -> list[str]:
@@ -60,7 +62,7 @@ def _texts(path: Path) -> list[str]:
 
 def _print(graph: Path, found: Compatibility, measured: Loudness) -> None:
     console = Console(highlight=False)
-    if found.fits:
+    if found.bundles:
         console.print(_aspects(found))
     if measured:
         console.print(_loudness(measured))
@@ -69,7 +71,7 @@ def _print(graph: Path, found: Compatibility, measured: Loudness) -> None:
     if found.reasons():
         typer.echo(f"{graph}: does not fit.")
         return
-    trained = ", ".join(fit.augment for fit in found.fits)
+    trained = ", ".join(fit.augment for fit in found.bundles)
     typer.echo(f"{graph}: fits. " + (f"{trained} join without training." if trained else "It names no bundles."))
     if found.fresh:
         typer.echo(f"Fresh, and to be trained: {', '.join(found.fresh)}.")
@@ -77,9 +79,9 @@ def _print(graph: Path, found: Compatibility, measured: Loudness) -> None:
 
 def _aspects(found: Compatibility) -> Table:
     """A row per aspect, a column per bundle."""
-    table = Table("trained with", *(fit.augment for fit in found.fits))
+    table = Table("trained with", *(fit.augment for fit in found.bundles))
     for aspect, name in ASPECTS.items():
-        table.add_row(name, *(_cell(fit, aspect) for fit in found.fits))
+        table.add_row(name, *(_cell(fit, aspect) for fit in found.bundles))
     return table
 
 
