@@ -68,6 +68,7 @@ class Hub:
     Attributes:
         cuts: by the end of a path, how many bytes of it to send before the connection is cut, once for each number.
         asked: method, path and the `Range` that was asked for.
+        refused: patterns of what to refuse, such as `PUT /lfs/`.
     """
 
     endpoint: str = ""
@@ -75,6 +76,7 @@ class Hub:
     objects: dict[str, bytes] = field(default_factory=dict)
     cuts: dict[str, list[int]] = field(default_factory=dict)
     asked: list[tuple[str, str, str | None]] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
 
     def add(self, repo: str, files: Mapping[str, bytes], *, private: bool = False, gated: bool = False) -> str:
         """A repository with these files; the id of their commit."""
@@ -107,6 +109,8 @@ class _Handler(BaseHTTPRequestHandler):
         path, body = urlsplit(self.path).path, self._body()
         self.hub.asked.append((self.command, unquote(path), self.headers.get("Range")))
         try:
+            if any(re.match(pattern, f"{self.command} {path}") for pattern in self.hub.refused):
+                raise Refusal(400, "not today")
             for pattern, act in _ROUTES.items():
                 if found := re.fullmatch(pattern, f"{self.command} {path}"):
                     act(self, body, *(part and unquote(part) for part in found.groups()))

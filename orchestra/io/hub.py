@@ -3,10 +3,11 @@
 Only safetensors, configs and tokenizers are ever fetched: no pickles, and no code.
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import Path, PurePath
 
-from huggingface_hub import HfApi, constants, metadata_load, snapshot_download
+from huggingface_hub import HfApi, constants, snapshot_download
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
@@ -28,11 +29,13 @@ UNANSWERED: tuple[type[Exception], ...] = (OSError, HFValidationError, HfHubHTTP
 
 _SMALL = [f"*{suffix}" for suffix in MODEL_SUFFIXES]
 _PATTERNS: dict[Kind, list[str]] = {
-    "graph": [*_SMALL, "*.safetensors", CARD_FILE],
+    "graph": [*_SMALL, "*.safetensors", f"*{CARD_FILE}"],
     "model": _SMALL,
     "bundle": [CONFIG_FILE, WEIGHTS_FILE],
     "card": [CARD_FILE],
 }
+_LICENCE = re.compile(r"""^(license|license_name):[ ]*["']?([\w. +-]*\w)["']?[ ]*$""", re.MULTILINE)
+_CARD_LENGTH = 1 << 16
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
@@ -115,14 +118,13 @@ def licence(origin: Origin, *, token: bool | str | None = None) -> str | None:
         HubError: the card cannot be read.
     """
     snapshot = Online(token=token)(origin.repo, origin.commit, "card")
-    if not (snapshot.folder / CARD_FILE).is_file():
+    path = snapshot.folder / CARD_FILE
+    if not path.is_file():
         return None
-    try:
-        stated = metadata_load(snapshot.folder / CARD_FILE) or {}
-    except ValueError:  # no metadata that can be read
-        return None
-    named_so = stated.get("license_name") if stated.get("license") == "other" else stated.get("license")
-    return named_so if isinstance(named_so, str) else None
+    with path.open(encoding="utf-8", errors="replace") as card:
+        begin, _, metadata = card.read(_CARD_LENGTH).partition("---\n")
+    stated = dict(_LICENCE.findall(metadata.partition("\n---")[0])) if not begin.strip() else {}
+    return stated.get("license_name") if stated.get("license") == "other" else stated.get("license")
 
 
 def refusal(

@@ -10,6 +10,9 @@ from orchestra.io.hosted import CARD_FILE, GRAPH_FILE
 from orchestra.io.hosting import OURS, Parcel
 from orchestra.io.hub import UNANSWERED, licence, refusal
 
+_UNSENT: tuple[type[Exception], ...] = (*UNANSWERED, RuntimeError)
+"""What the client raises; the last over an upload that broke off."""
+
 
 def push(
     parcel: Parcel,
@@ -50,7 +53,7 @@ def push(
             commit_message=commit_message or "Upload with Orchestra",
             revision=revision,
         )
-    except UNANSWERED as error:
+    except _UNSENT as error:
         raise HubError(refusal(error, name, revision, writes=True)) from error
 
 

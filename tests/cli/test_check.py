@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -5,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tests import folders
 from tests.cli.conftest import Run
+from tests.hubserver import Hub
 from tests.papers import graph_file, pair
 
 HEAVY = ("torch", "transformers", "numpy", "huggingface_hub")
@@ -40,6 +43,30 @@ def test_every_problem_is_listed_at_once(run: Run, tmp_path: Path) -> None:
         f"augments.tetum.model is 'lost', but there is no folder {tmp_path}/lost.",
         "augments.kv.bridges.pairs.0.augment_layer is 9, but kv has 3 layers, numbered 0 to 2.",
     ]
+
+
+def test_a_repository_is_looked_for_in_the_cache_and_on_the_hub_if_wished(
+    run: Run, hosted: Hub, tmp_path: Path, parts: Path
+) -> None:
+    content = json.loads((parts / "graph.json").read_text()) | {"anchor": {"model": "acme/anchor"}}
+    content["augments"]["kv"] |= {"model": str(parts / "kv"), "bridges": "acme/anchor-x-kv"}
+    path = folders.graph(tmp_path / "graph.json", content)
+    fetch = "load and `orchestra check --remote` fetch it."
+    assert run("check", path).err.splitlines() == [
+        f"anchor.model is 'acme/anchor': there is no such folder, and the Hub's cache holds no acme/anchor; {fetch}",
+        "augments.kv.bridges is 'acme/anchor-x-kv': there is no such folder, and the Hub's cache holds no "
+        f"acme/anchor-x-kv; {fetch}",
+    ]
+    assert hosted.asked == []
+    fine = f"{path}: fine. 3 bridges join the anchor with kv (reads the anchor's ids).\n"
+    assert run("check", path, "--remote").out == fine
+    asked = len(hosted.asked)
+    assert run("check", path).out == fine
+    table = run("plan", path).out
+    assert "acme/anchor" in table
+    assert "unknown" in table
+    assert len(hosted.asked) == asked
+    assert "model.safetensors" not in hosted.downloads()
 
 
 @pytest.mark.parametrize("command", ["check", "plan", "show"])

@@ -67,6 +67,9 @@ def test_every_line_of_an_error_is_shown(run: Run, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_bug_keeps_its_traceback(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("orchestra.paper.plan", {}.__getitem__)
+    def broken(*_: object, **__: object) -> None:
+        raise KeyError("bug")
+
+    monkeypatch.setattr("orchestra.paper.plan", broken)
     with pytest.raises(KeyError):
         run("check", tmp_path)
