@@ -121,6 +121,7 @@ class Node:
     """A model of the graph: its facts, how it is to be held, and what it reads.
 
     Attributes:
+        bundle_origin: whence on the Hub the bundle came; None for one that did not.
         context: every token, or the prompt only.
         reads: the anchor's ids, or a stream of its own tokens. What the fingerprints say; `load` compares the
             tokenizers themselves.

@@ -46,6 +46,7 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     """A fresh cache folder for each test."""
     folder = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("ORCHESTRA_CACHE", str(folder))
+    monkeypatch.setenv("HF_HUB_CACHE", str(folder / "hub"))
     return folder
 
 

@@ -238,4 +238,12 @@ def test_bridges_trained_between_models_from_memory_come_back_to_the_same_weight
 
 def test_every_refusal_that_is_promised_is_one_of_ours() -> None:
     documented = re.findall(r"^\s+(\w+Error):", inspect.getdoc(orchestra.load) or "", re.MULTILINE)
-    assert documented == ["SpecError", "GraphError", "ModelError", "ComposeError", "BundleError"]
+    assert documented == [
+        "SpecError",
+        "GraphError",
+        "ModelError",
+        "ComposeError",
+        "BundleError",
+        "HubError",
+        "LockError",
+    ]

@@ -27,6 +27,10 @@ def test_the_paper_half_and_its_commands_import_nothing_heavy() -> None:
     assert modules_after(";".join(f"import orchestra.{module}" for module in (*paper_half, *commands))) == set()
 
 
+def test_what_speaks_to_the_hub_waits_for_no_tensors() -> None:
+    assert modules_after("import orchestra.cli.push, orchestra.cli.pull, orchestra.cli.lock") == {"huggingface_hub"}
+
+
 def test_the_heavy_half_is_seen_by_the_same_measure() -> None:
     assert modules_after("import orchestra.nn.mask") == {"torch", "numpy"}
 

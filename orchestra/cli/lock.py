@@ -14,10 +14,10 @@ from orchestra.paper import fetched_plan
 
 def lock(graph: Annotated[Path, typer.Argument(help="A graph document.")]) -> None:
     """Pin every model and bundle of a graph to a commit and the SHA-256 of each file."""
-    document = read(graph, hub=Online(), locked=False)
+    document = read(graph, hub=(online := Online()), locked=False)
     if document.path is None or document.root is not None:
         raise LockError(f"{graph}: a lock lies beside a graph on this disk; pull the graph first.")
-    taken = take(document.spec, fetched_plan(document, Online()).graph)
+    taken = take(document.spec, fetched_plan(document, online).graph)
     path = lock_path(document.path)
     write_lock(path, taken)
     files = sum(len(pin.files) for pin in taken.pins.values())

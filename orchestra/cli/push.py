@@ -24,7 +24,7 @@ def push(
     if (graph / CONFIG_FILE).is_file():
         parcel = bundle_parcel(graph)
     else:
-        document = read(graph, hub=Online(), locked=False)
-        parcel = graph_parcel(declared(document.spec), plan(document, hub=Online()).graph)
+        document = read(graph, hub=(online := Online()))
+        parcel = graph_parcel(declared(document.spec), plan(document, hub=online).graph)
     commit = send(parcel, repo, commit_message=message, private=private or None, revision=revision)
     typer.echo(f"{graph}: pushed. {commit.commit_url}")

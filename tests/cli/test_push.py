@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -53,3 +54,14 @@ def test_what_cannot_be_hosted_is_listed_and_nothing_is_sent(run: Run, hub: Hub,
         f"augments.kv.model is the folder {parts}/kv; {upload}",
     ]
     assert hub.asked == []
+
+
+def test_a_locked_graph_is_pushed_at_the_commits_of_its_lock(
+    run: Run, hosted: Hub, parts: Path, tmp_path: Path
+) -> None:
+    path = graph(parts, tmp_path)
+    assert run("lock", path).code == 0
+    locked = hosted.repositories["acme/kv"].at("main")
+    hosted.repositories["acme/kv"].commit({"config.json": b"{}"})
+    assert run("push", path, "acme/duo").code == 0
+    assert json.loads(hosted.repositories["acme/duo"].files()["graph.json"])["augments"]["kv"]["revision"] == locked

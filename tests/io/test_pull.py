@@ -1,5 +1,7 @@
+import errno
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +85,20 @@ def test_what_is_neither_graph_nor_bundle_is_refused(hosted: Hub, tmp_path: Path
     hosted.add("acme/broken", {"graph.json": b"{}"})
     with pytest.raises(SpecError, match="format is missing"):
         pull("acme/broken", tmp_path / "mine")
+
+
+def test_a_copy_that_breaks_off_leaves_nothing(hosted: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy = shutil.copyfile
+
+    def full(source: Path, target: Path) -> None:
+        if source.name == "bridge_model.safetensors":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        copy(source, target)
+
+    monkeypatch.setattr(shutil, "copyfile", full)
+    with pytest.raises(HubError, match=exactly(f"{tmp_path}/mine: not written: No space left on device.")):
+        pull("acme/anchor-x-kv", tmp_path / "mine")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_disk_that_refuses_leaves_nothing(hosted: Hub, parts: Path, tmp_path: Path) -> None:
