@@ -5,13 +5,10 @@ import json
 import types
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
-
-from orchestra.errors import SHOWN
 
 # What is allowed, by pydantic's name of the error; in braces, what its context says.
 _ALLOWED = {
@@ -68,8 +65,7 @@ def lines(error: ValidationError, root: type[BaseModel]) -> Iterator[str]:
         spot = _spot(root, detail["loc"])
         spots.setdefault(spot.path, spot).errors.setdefault(detail["type"], detail)
     holders = {path[:depth] for path in spots for depth in range(len(path))}
-    unknown = islice((spot for spot in spots.values() if "extra_forbidden" in spot.errors), SHOWN)
-    misspelt = {(*spot.path[:-1], spot.meant()) for spot in unknown}
+    misspelt = {(*spot.path[:-1], spot.meant()) for spot in spots.values() if "extra_forbidden" in spot.errors}
     for spot in spots.values():
         # A field that may be several things is refused once for each of them: what lies deeper says why.
         if spot.path not in holders and not ("missing" in spot.errors and spot.path in misspelt):

@@ -191,9 +191,9 @@ def test_a_name_that_somebody_else_chose_is_one_printable_line_of_bounded_length
     assert problems.printable(Path("/a/b"), 3) == "..."
 
 
-def test_of_endless_unknown_fields_each_is_looked_up_once() -> None:
-    fields = {f"f{index}": 0 for index in range(2_000)}
+def test_ten_thousand_problems_take_seconds_and_a_hundred_lines() -> None:
+    fields = {f"f{index}": 0 for index in range(10_000)}
     started = time.process_time()
     lines = told(document(kv=fields))
     assert len(lines) == 101
-    assert time.process_time() - started < 1.0
+    assert time.process_time() - started < 5.0

@@ -122,7 +122,7 @@ BUNDLES: Cases = {
     ),
     "a header of two to the sixty-three": bundle(NOT_WHOLE, header("{}", announced=1 << 63)),
     "a header of thirty megabytes": bundle(NOT_WHOLE, header("{}", 40_000_000, announced=30_000_000)),
-    "a header that is no number": bundle(DAMAGED, header('{"a": NaN}')),
+    "a header that is no number": bundle(DAMAGED, header(json.dumps({"a": {**ENTRY, "x": float("nan")}}))),
     "a tensor that stands twice": bundle(
         DAMAGED, header(f'{{"a": {json.dumps(ENTRY)}, "a": {json.dumps(ENTRY).replace("F32", "I32")}}}')
     ),
