@@ -132,6 +132,8 @@ def _allowed(spot: _Spot) -> str:
 
 def show(value: object) -> str:
     """A value as JSON has it, cut."""
+    if isinstance(value, int) and value.bit_length() > 8_000:  # Python writes no more than 4300 digits
+        return "a number of thousands of digits"
     text = json.dumps(value, default=str)
     return text if len(text) <= 80 else text[:77] + "..."
 

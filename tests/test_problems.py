@@ -184,6 +184,11 @@ def test_an_error_that_has_no_sentence_of_ours_keeps_pydantics() -> None:
     assert list(problems.lines(caught.value, Part)) == ['size is "wide"; allowed: Input should be a valid number.']
 
 
+def test_a_number_that_python_would_not_write_is_shown_all_the_same() -> None:
+    assert problems.show(10**5000) == "a number of thousands of digits"
+    assert problems.show(-(10**30)) == f"-1{'0' * 30}"
+
+
 def test_a_name_that_somebody_else_chose_is_one_printable_line_of_bounded_length() -> None:
     assert problems.printable("plain é name") == "plain é name"
     assert problems.printable("\x1b[2J\n\u202e\ud800") == "\\u001b[2J\\n\\u202e\\ud800"

@@ -230,7 +230,7 @@ def bundle_facts(folder: Path, augment: str) -> BundleFacts:
     needed = sum(map(num_params, sites))
     if needed > _ROOM * held:
         raise BundleError(
-            f"{folder}: its {len(sites)} sites need {show(needed)} numbers, and its weights hold {held}; "
+            f"{folder}: its {len(sites)} sites need more weights than its file holds: {show(needed)}, not {held}; "
             "fetch or train it again."
         )
     return BundleFacts(source=str(folder), sites=sites, alignment_version=config.alignment_version)

@@ -114,8 +114,16 @@ BUNDLES: Cases = {
         "/bridge_config.json: weights_file: extra inputs are not permitted.",
         edited(CONFIG, weights_file="../../../etc/passwd"),
     ),
-    "sites for which the weights have no room": bundle(": its 20 sites need ", every_site),
-    "a width of ten to the thirty": bundle(": its 3 sites need ", named("anchor", d_model=10**30)),
+    "sites for which the weights have no room": bundle(
+        ": its 20 sites need more weights than its file holds: ", every_site
+    ),
+    "a width of ten to the thirty": bundle(
+        ": its 3 sites need more weights than its file holds: ", named("anchor", d_model=10**30)
+    ),
+    "a width of four thousand digits": bundle(
+        ": its 3 sites need more weights than its file holds: a number of thousands of digits, not ",
+        named("anchor", d_model=10**4000),
+    ),
     "no sites at all": bundle(
         "/bridge_config.json: sites: tuple should have at least 1 item after validation, not 0.",
         edited(CONFIG, sites=[]),
@@ -130,7 +138,8 @@ BUNDLES: Cases = {
         DAMAGED, header({"a": {**ENTRY, "shape": [1 << 62, 1 << 62, 1 << 62], "data_offsets": [0, 24]}})
     ),
     "a shape of endless emptiness": bundle(
-        ": its 3 sites need ", header({"a": {**ENTRY, "shape": [1 << 62, 0], "data_offsets": [0, 0]}}, 0)
+        ": its 3 sites need more weights than its file holds: ",
+        header({"a": {**ENTRY, "shape": [1 << 62, 0], "data_offsets": [0, 0]}}, 0),
     ),
     "a tensor of a terabyte in a short file": bundle(
         "/bridge_model.safetensors: is 108 bytes long, but its header announces 1099511627868",
