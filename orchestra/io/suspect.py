@@ -31,10 +31,11 @@ def why_config(config: Mapping[str, Any], num_tensors: int) -> Iterator[str]:
         yield f"its config says that it has {show(layers)} layers, but its files hold {num_tensors} tensors."
     for name, value in _fields(config):
         limit = next((limit for word, limit in _COUNTS.items() if word in name), None)
-        if limit is not None and type(value) is int and value > limit and not _LAYERS.fullmatch(name):
+        if _CODE.search(name):
+            if not (value is None or (isinstance(value, str) and "/" not in value)):
+                yield f"its config's {printable(name)} is {show(value)}, which names code of the Hub; it is never run."
+        elif limit is not None and type(value) is int and value > limit and not _LAYERS.fullmatch(name):
             yield f"its config's {printable(name)} is {show(value)}; {limit:,} are allowed at most."
-        if _CODE.search(name) and not (value is None or (isinstance(value, str) and "/" not in value)):
-            yield f"its config's {printable(name)} is {show(value)}, which names code of the Hub; it is never run."
 
 
 def why_tokenizer(content: Mapping[str, Any]) -> Iterator[str]:
