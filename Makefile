@@ -10,7 +10,7 @@ export OMP_WAIT_POLICY := passive
 export GOMP_SPINCOUNT := 0
 export KMP_BLOCKTIME := 0
 
-.PHONY: venv test check format cov demo real
+.PHONY: venv test check format cov demo real bench-quick
 
 venv: $(READY)
 
@@ -51,3 +51,7 @@ demo: $(READY)
 real: $(READY)
 	$(BIN)/python -m tests.real.fetch
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m real tests/real
+
+# What a step of decoding does, in operators and bytes: not in seconds.
+bench-quick: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.quick

@@ -33,6 +33,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.fixture(autouse=True)
+def room_for_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Caches write in place whatever their size, so that small models do as large ones."""
+    monkeypatch.setattr("orchestra.runtime.room.LARGE", 0)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def sessions_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A cache folder for what fixtures make before a test starts."""

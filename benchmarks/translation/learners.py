@@ -83,18 +83,21 @@ def bridges(
 
 
 def _reader(model: ComposedModel) -> Callable[[Sequence[Batch]], Logits]:
-    """What augments read does not change in training: they read once, and bridges read what they left."""
-    runner = model._runner
+    """What the frozen parts make of a text does not change in training: they run once, and steps go on from there."""
 
     def prepare(batches: Sequence[Batch]) -> Logits:
-        states = []
-        for batch in batches:
-            reads = runner.align(batch.ids, batch.valid, active=model.active, prompt_length=batch.prompt_length)
-            states.append(runner.read(reads))
+        taps = [model.taps(batch.ids, batch.valid, prompt_length=batch.prompt_length) for batch in batches]
 
         def logits(number: int, batch: Batch) -> Tensor:
-            told: Tensor = runner.answer(states[number], batch.ids, batch.valid, logits_to_keep=_last(batch)).logits
-            return told
+            told: Any = model(
+                input_ids=batch.ids,
+                attention_mask=batch.valid,
+                prompt_length=batch.prompt_length,
+                taps=taps[number],
+                logits_to_keep=_last(batch),
+            )
+            kept: Tensor = told.logits
+            return kept
 
         return logits
 

@@ -89,13 +89,6 @@ def cached(repo: str, revision: str | None, kind: Kind) -> Snapshot:
     return Snapshot(origin=Origin(repo=repo, commit=commit), folder=folder / "snapshots" / commit)
 
 
-def is_cached(repo: str, revision: str | None) -> bool:
-    """Whether a revision is a commit of which something lies in the cache; a branch may have gone on."""
-    if revision is None or not _COMMIT.fullmatch(revision):
-        return False
-    return (cache_folder() / f"models--{repo.replace('/', '--')}" / "snapshots" / revision).is_dir()
-
-
 def named(revision: str | None) -> str:
     """A revision as a message says it, after the name of a repository."""
     return "" if revision is None else f" at {revision!r}"

@@ -24,7 +24,7 @@ from orchestra.files import TOKENIZER_BYTES
 from orchestra.graph import Origin
 from orchestra.io.bundle import CONFIG_FILE, WEIGHTS_FILE
 from orchestra.io.checkpoint import fetched, weight_names
-from orchestra.io.hosted import CARD_FILE, MODEL_SUFFIXES, Kind, Snapshot, is_cached, named
+from orchestra.io.hosted import CARD_FILE, GRAPH_FILE, MODEL_SUFFIXES, Kind, Snapshot, named
 from orchestra.problems import printable
 
 UNANSWERED: tuple[type[Exception], ...] = (OSError, HFValidationError, HfHubHTTPError.__bases__[0])
@@ -41,6 +41,8 @@ _PATTERNS: dict[Kind, list[str]] = {
 }
 _LICENCE = re.compile(r"""^(license|license_name):[ ]*["']?([\w. +-]*\w)["']?[ ]*$""", re.MULTILINE)
 _CARD_LENGTH = 1 << 16
+_FIRST = (GRAPH_FILE, CONFIG_FILE)
+"""Without one of these it is no graph and no bundle, but may be a model of any size: no more of it is fetched."""
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
@@ -72,8 +74,11 @@ class Online:
     def __call__(self, repo: str, revision: str | None, kind: Kind) -> Snapshot:
         """The files of a repository; see `Hub`."""
         commit = self._commits.get((repo, revision), revision)
-        folder = self._fetch(repo, commit, _PATTERNS[kind], nested=kind == "graph")
+        self._refuse_long(repo, commit, kind)
+        folder = self._fetch(repo, commit, _FIRST if kind == "graph" else _PATTERNS[kind])
         self._commits[repo, revision] = folder.name
+        if kind == "graph" and any((folder / name).is_file() for name in _FIRST):
+            folder = self._fetch(repo, folder.name, _PATTERNS[kind], nested=True)
         return Snapshot(origin=Origin(repo=repo, commit=folder.name), folder=folder)
 
     def weights(self, origin: Origin) -> None:
@@ -94,7 +99,6 @@ class Online:
         self, repo: str, revision: str | None, patterns: Sequence[str], *, nested: bool = False, bars: bool = False
     ) -> Path:
         try:
-            self._refuse_long(repo, revision, patterns, nested=nested)
             folder = snapshot_download(
                 repo,
                 revision=revision,
@@ -108,20 +112,20 @@ class Online:
             raise HubError(refusal(error, repo, revision, offline=self._local)) from error
         return Path(folder)
 
-    def _refuse_long(self, repo: str, revision: str | None, patterns: Sequence[str], *, nested: bool) -> None:
+    def _refuse_long(self, repo: str, revision: str | None, kind: Kind) -> None:
         """Raise over a file, weights apart, that is too long to be read, before it is fetched.
 
         Raises:
             HubError: there is one.
         """
-        if self._local or constants.HF_HUB_OFFLINE or is_cached(repo, revision):
+        if self._local or constants.HF_HUB_OFFLINE:
             return
         try:
             held = HfApi(token=self._token).model_info(repo, revision=revision, files_metadata=True).siblings or []
-        except UNANSWERED:  # what is cached is found without an answer, and what is not is refused with the reason
+        except _UNFETCHED:  # what is cached is found without an answer, and what is not is refused with the reason
             return
         for path, size in ((file.rfilename, file.size or 0) for file in held):
-            read = any(fnmatch(path, pattern) for pattern in patterns) and (nested or "/" not in path)
+            read = any(fnmatch(path, pattern) for pattern in _PATTERNS[kind]) and (kind == "graph" or "/" not in path)
             if read and size > TOKENIZER_BYTES and not path.endswith(".safetensors"):
                 raise HubError(
                     f"{repo}: {printable(path)} is {size:,} bytes long, and {TOKENIZER_BYTES:,} are fetched at most."

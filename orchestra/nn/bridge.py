@@ -4,13 +4,12 @@ import hashlib
 from typing import NamedTuple
 
 import torch
-from einops import rearrange
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
 from orchestra.graph import Site
-from orchestra.nn.mask import rotary
+from orchestra.nn.mask import Places, Sight
 
 LOCAL_BIAS = 3.0
 """Starting value of the query and key biases: under rotary positions it makes a fresh bridge look at its own place."""
@@ -23,6 +22,13 @@ class KeysValues(NamedTuple):
 
     keys: Float[Tensor, "batch heads augment_seq d_head"]
     values: Float[Tensor, "batch heads augment_seq d_head"]
+
+
+class Folded(NamedTuple):
+    """The projection multiplied into the maps of keys and of values, one below the other: fewer products per token."""
+
+    weight: Float[Tensor, "both d_augment"]
+    bias: Float[Tensor, " both"] | None
 
 
 class Bridge(nn.Module):
@@ -82,40 +88,54 @@ class Bridge(nn.Module):
     def read(
         self,
         context: Float[Tensor, "batch augment_seq d_augment"],
-        position: Int[Tensor, "batch augment_seq"],
+        places: Places,
+        folded: Folded | None = None,
     ) -> KeysValues:
         """Turn an augment's hidden states into keys and values.
 
         Args:
-            position: the index of the anchor token at which each augment token was committed.
+            places: the index of the anchor token at which each augment token was committed.
+            folded: what `fold` returned for the weights as they are now.
         """
-        projected = self.proj(self.norm_context(context.to(self.proj.weight.dtype)))
-        keys = self._heads(self.key(projected))
-        return KeysValues(self._rotate(keys, position), self._heads(self.value(projected)))
+        normed = self.norm_context(context.to(self.proj.weight.dtype))
+        if folded is None:
+            projected = self.proj(normed)
+            keys, values = self.key(projected), self.value(projected)
+        else:
+            keys, values = functional.linear(normed, folded.weight, folded.bias).chunk(2, dim=-1)
+        return KeysValues(self._rotate(self._heads(keys), places), self._heads(values))
+
+    def fold(self) -> Folded | None:
+        """Multiply the projection into what comes after it; None where tokens would then cost more."""
+        if self.site.d_augment >= 2 * self.site.d_anchor:
+            return None
+        maps, bias = torch.cat([self.key.weight, self.value.weight]), self.key.bias
+        return Folded(maps @ self.proj.weight, None if bias is None else torch.cat([bias, torch.zeros_like(bias)]))
 
     def forward(
         self,
         hidden: Float[Tensor, "batch anchor_seq d_anchor"],
         read: KeysValues,
-        mask: Bool[Tensor, "batch anchor_seq augment_seq"],
-        position: Int[Tensor, "batch anchor_seq"],
+        sight: Sight,
+        places: Places,
     ) -> Float[Tensor, "batch anchor_seq d_anchor"]:
         """Compute the gated residual, in the bridge's dtype; it is not yet added.
 
         Args:
-            mask: ``True`` where a query may look. A query that may look nowhere gets exact zeros.
-            position: index of each anchor token, padding not counted.
+            sight: where a query may look. A query that may look nowhere gets exact zeros.
+            places: index of each anchor token, padding not counted.
         """
-        somewhere = mask.any(-1, keepdim=True)
-        # Some models hold NaN at padding; it must not reach the gradients of the weights.
-        hidden = self.norm_hidden(hidden.to(self.out.weight.dtype).masked_fill(~somewhere, 0))
-        queries = self._rotate(self._heads(self.query(hidden)), position)
-        # A row without a key would be a softmax over nothing; it looks everywhere instead, and is zeroed below.
+        hidden = hidden.to(self.out.weight.dtype)
+        if sight.nowhere is not None:
+            # Some models hold NaN at padding; it must not reach the gradients of the weights.
+            hidden = hidden.masked_fill(sight.nowhere, 0)
+        hidden = self.norm_hidden(hidden)
+        queries = self._rotate(self._heads(self.query(hidden)), places)
         attended = functional.scaled_dot_product_attention(
-            queries, read.keys, read.values, attn_mask=(mask | ~somewhere)[:, None]
+            queries, read.keys, read.values, attn_mask=sight.added(queries.dtype), is_causal=sight.causal
         )
-        residual: Tensor = self.out(rearrange(attended, "b h s d -> b s (h d)")) * self.gate_of(hidden)
-        return residual.masked_fill(~somewhere, 0)
+        residual: Tensor = self.out(attended.transpose(1, 2).flatten(2)) * self.gate_of(hidden)
+        return residual if sight.nowhere is None else residual.masked_fill(sight.nowhere, 0)
 
     def gate_of(self, normed: Float[Tensor, "batch anchor_seq d_anchor"]) -> Float[Tensor, "..."]:
         """The gate's value, broadcastable over the residual; 1 where the bridge has none."""
@@ -126,16 +146,13 @@ class Bridge(nn.Module):
         return torch.ones((), dtype=normed.dtype, device=normed.device)
 
     def _heads(self, states: Float[Tensor, "batch seq d_anchor"]) -> Float[Tensor, "batch heads seq d_head"]:
-        return rearrange(states, "b s (h d) -> b h s d", d=self.d_head)
+        heads: Tensor = states.unflatten(-1, (-1, self.d_head))
+        return heads.transpose(1, 2)
 
     def _rotate(
-        self, states: Float[Tensor, "batch heads seq d_head"], position: Int[Tensor, "batch seq"]
+        self, states: Float[Tensor, "batch heads seq d_head"], places: Places
     ) -> Float[Tensor, "batch heads seq d_head"]:
-        if self.site.positions == "none":
-            return states
-        cosines, sines = rotary(position, self.d_head, dtype=states.dtype)
-        first, second = states.chunk(2, dim=-1)
-        return states * cosines + torch.cat([-second, first], dim=-1) * sines
+        return states if self.site.positions == "none" else places.turn(states)
 
 
 def _linear(d_in: int, d_out: int, *, bias: bool) -> nn.Linear:

@@ -1,8 +1,9 @@
 """Where a query may look. The one place that decides, for every bridge, full forward and cached step alike."""
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 
 
 def positions(valid: Bool[Tensor, "batch seq"]) -> Int[Tensor, "batch seq"]:
@@ -28,6 +29,64 @@ def visible(
     """
     causal = key_position[:, None, :] <= query_position[:, :, None]
     return causal & key_valid[:, None, :] & query_valid[:, :, None]
+
+
+def known_true(mask: Bool[Tensor, "..."] | Int[Tensor, "..."]) -> bool:
+    """Whether all of it is true, or 1, as far as anybody can tell: a tensor without values tells nothing."""
+    hidden = mask.is_meta or isinstance(mask, FakeTensor)
+    return not hidden and not (mask.is_cuda and torch.cuda.is_current_stream_capturing()) and bool(mask.all())
+
+
+class Sight:
+    """What all bridges of one forward make of a mask, worked out once.
+
+    Attributes:
+        causal: whether there are as many keys as queries, and each sees those up to its own and no others.
+        nowhere: queries that may look nowhere, ``(batch, anchor_seq, 1)``; None where there are none.
+    """
+
+    def __init__(
+        self, mask: Bool[Tensor, "batch anchor_seq augment_seq"] | None = None, *, causal: bool = False
+    ) -> None:
+        """Take a mask that is ``True`` where a query may look; None where it sees all, or what `causal` says."""
+        self.causal = causal
+        self.nowhere: Tensor | None = None
+        self._blocked: Tensor | None = None
+        self._added: dict[torch.dtype, Tensor] = {}
+        if mask is not None and not known_true(mask):
+            somewhere = mask.any(-1, keepdim=True)
+            self.nowhere = None if known_true(somewhere) else ~somewhere
+            self._blocked = ~(mask | ~somewhere)[:, None]
+
+    def added(self, dtype: torch.dtype) -> Float[Tensor, "batch 1 anchor_seq augment_seq"] | None:
+        """What attention adds to scores: 0, or minus infinity where a query may not look; None where it adds nothing.
+
+        A query that may look nowhere would be a softmax over nothing; it looks everywhere instead.
+        """
+        if self._blocked is None:
+            return None
+        if dtype not in self._added:
+            zeros = torch.zeros(self._blocked.shape, dtype=dtype, device=self._blocked.device)
+            self._added[dtype] = zeros.masked_fill_(self._blocked, float("-inf"))
+        return self._added[dtype]
+
+
+class Places:
+    """Positions of tokens, and the rotary tables for them, which all bridges of one forward share."""
+
+    def __init__(self, index: Int[Tensor, "batch seq"]) -> None:
+        self._index = index
+        self._tables: dict[tuple[int, torch.dtype], tuple[Tensor, Tensor]] = {}
+
+    def turn(self, states: Float[Tensor, "batch heads seq d_head"]) -> Float[Tensor, "batch heads seq d_head"]:
+        """Rotate states to their positions."""
+        d_head = states.shape[-1]
+        if (table := self._tables.get((d_head, states.dtype))) is None:
+            cosines, sines = rotary(self._index, d_head, dtype=states.dtype)
+            signed = torch.cat([-sines[..., : d_head // 2], sines[..., d_head // 2 :]], dim=-1)
+            table = self._tables[d_head, states.dtype] = cosines, signed
+        first, second = states.chunk(2, dim=-1)
+        return torch.addcmul(states * table[0], torch.cat([second, first], dim=-1), table[1])
 
 
 def rotary(

@@ -6,25 +6,28 @@ prompt only is done with its last token: from there on it gets nothing new, and 
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
 from orchestra.errors import ComposeError
-from orchestra.nn.mask import positions, visible
+from orchestra.nn.mask import Places, Sight, known_true, positions, visible
 from orchestra.runtime.columns import Columns
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Alignment:
-    """One forward of one augment, aligned to the anchor's.
+    """One forward of one augment, aligned to the anchor's; it lasts as long. All bridges share what is made of it.
 
     Attributes:
         ids, valid, position: what the augment reads now; `valid` covers its whole past as well.
         committed: index of the anchor token at which each new augment token was committed.
         query_position: index of each new anchor token, padding not counted.
-        mask: where each new anchor token may look, over all augment tokens so far.
+        padded: whether some column, now or before, holds no token, or may hold none.
+        mask: where each new anchor token may look, over all augment tokens so far; None where token stands for token
+            and nothing is padded, so that each sees all that is before it.
         branches: what each new augment token may see; None where that is whatever is valid before it.
     """
 
@@ -33,8 +36,31 @@ class Alignment:
     position: Int[Tensor, "batch augment_new"]
     committed: Int[Tensor, "batch augment_new"]
     query_position: Int[Tensor, "batch anchor_new"]
-    mask: Bool[Tensor, "batch anchor_new augment_seq"]
+    padded: bool
+    mask: Bool[Tensor, "batch anchor_new augment_seq"] | None
     branches: "Branches | None" = None
+
+    @cached_property
+    def sight(self) -> Sight:
+        """Where each new anchor token may look."""
+        return Sight(self.mask, causal=self.mask is None and self.ids.shape[1] > 1)
+
+    @cached_property
+    def places(self) -> Places:
+        """Of the new augment tokens."""
+        return Places(self.committed)
+
+    @cached_property
+    def query_places(self) -> Places:
+        """Of the new anchor tokens."""
+        return self.places if self.query_position is self.committed else Places(self.query_position)
+
+    @cached_property
+    def padding(self) -> Bool[Tensor, "batch augment_new 1"] | None:
+        """Which of the new columns hold no token; None where it is known that all do."""
+        if not self.padded:
+            return None
+        return ~self.valid[:, self.valid.shape[1] - self.ids.shape[1] :, None].bool()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,20 +83,27 @@ def align(ids: Int[Tensor, "batch anchor_new"], valid: Int[Tensor, "batch anchor
         ids: the anchor's new tokens.
         valid: 1 for each token of the past and of now, 0 at padding.
     """
-    new = ids.shape[1]
-    index = positions(valid.bool())
-    mask = visible(
-        query_position=index[:, -new:],
-        query_valid=valid[:, -new:].bool(),
-        key_position=index,
-        key_valid=valid.bool(),
-    )
+    new, seen = ids.shape[1], valid.shape[1]
+    padded = not known_true(valid)
+    mask = None
+    if not padded and new in (1, seen):
+        now = torch.arange(seen - new, seen, device=ids.device).expand(ids.shape[0], -1)
+    else:
+        index = positions(valid.bool())
+        now = index[:, -new:]
+        mask = visible(
+            query_position=now,
+            query_valid=valid[:, -new:].bool(),
+            key_position=index,
+            key_valid=valid.bool(),
+        )
     return Alignment(
         ids=ids,
         valid=valid,
-        position=index[:, -new:],
-        committed=index[:, -new:],
-        query_position=index[:, -new:],
+        position=now,
+        committed=now,
+        query_position=now,
+        padded=padded,
         mask=mask,
     )
 
@@ -113,6 +146,7 @@ def align_prompt(
         position=committed[:, held:],
         committed=committed[:, held:],
         query_position=index[:, past:],
+        padded=not known_true(prompt),
         mask=mask,
     )
 
@@ -160,6 +194,7 @@ def align_stream(
         position=block.position.to(ids.device),
         committed=committed[:, before.width :],
         query_position=query,
+        padded=not known_true(held),
         mask=mask,
         branches=branches,
     )

@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedConfig
 
 from orchestra.errors import ComposeError
-from orchestra.nn.bridge import KeysValues
+from orchestra.nn.bridge import Bridge, Folded, KeysValues
 from orchestra.runtime.columns import Columns, move
 
 
@@ -40,6 +40,7 @@ class ComposedCache(DynamicCache):
         self._owner = owner
         self._whole = True
         self._slots: dict[tuple[str, str], int] = {}
+        self._folds: dict[tuple[str, str], Folded | None] = {}
 
     def admit(self, active: Iterable[str], *, owner: str, rows: int) -> None:
         """Note which augments are on, or refuse when this cache cannot be continued.
@@ -112,8 +113,18 @@ class ComposedCache(DynamicCache):
 
     def extend(self, augment: str, site: str, new: KeysValues) -> KeysValues:
         """Append what a bridge read from the new tokens, and return all that it has read."""
-        slot = self._slots.setdefault((augment, site), sum(1 for name, _ in self._slots if name == augment))
+        if (slot := self._slots.get((augment, site))) is None:
+            slot = self._slots[augment, site] = sum(1 for name, _ in self._slots if name == augment)
         return KeysValues(*self.bridges[augment].update(new.keys, new.values, slot))
+
+    def fold(self, bridge: Bridge) -> Folded | None:
+        """The bridge's maps folded, once for all that this cache will hold; None while gradients are asked for."""
+        if torch.is_grad_enabled():
+            return None
+        key = bridge.site.augment, bridge.site.key
+        if key not in self._folds:
+            self._folds[key] = bridge.fold()
+        return self._folds[key]
 
     def read_before(self, augment: str, site: str) -> KeysValues:
         """What a bridge has read so far."""
@@ -143,6 +154,7 @@ class ComposedCache(DynamicCache):
         self.active = frozenset()
         self.prompt_length = self.cut = None
         self.columns = {}
+        self._folds = {}
         self._whole = True
         for part in self._parts():
             part.reset()

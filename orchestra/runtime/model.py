@@ -1,6 +1,6 @@
 """The composed model: a Hugging Face model that holds its anchor, its augments, and the bridges between them."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 from uuid import uuid4
@@ -21,14 +21,16 @@ from orchestra.runtime.config import ComposedConfig, shortest
 from orchestra.runtime.contributions import Contributions, contributions
 from orchestra.runtime.generation import ComposedGenerationMixin
 from orchestra.runtime.refused import Refused
-from orchestra.runtime.runner import Reads, Runner
+from orchestra.runtime.room import roomy
+from orchestra.runtime.runner import NOTHING, Reads, Runner
 from orchestra.runtime.saving import Saved
 from orchestra.runtime.schedule import Trace
 from orchestra.runtime.stream import Stream
+from orchestra.runtime.taps import Tapped, Taps, alone
 from orchestra.runtime.toggles import Switched, Toggles
 
 
-class ComposedModel(Refused, Switched, Saved, PreTrainedModel, ComposedGenerationMixin):  # type: ignore[misc]  # it returns nothing
+class ComposedModel(Refused, Switched, Saved, Tapped, PreTrainedModel, ComposedGenerationMixin):  # type: ignore[misc]  # it returns nothing
     """One model made of a frozen anchor, frozen augments, and trained bridges.
 
     Use it as any causal language model of transformers: `generate`, `pipeline`, `Trainer`. The anchor and the augments
@@ -46,6 +48,7 @@ class ComposedModel(Refused, Switched, Saved, PreTrainedModel, ComposedGeneratio
     accepts_loss_kwargs = True  # forward takes num_items_in_batch: the Trainer then weighs every token alike
     _supports_sdpa = True
     _supports_attention_backend = True
+    _runner: Runner
 
     def __init__(
         self,
@@ -166,6 +169,7 @@ class ComposedModel(Refused, Switched, Saved, PreTrainedModel, ComposedGeneratio
         return_dict: bool | None = None,
         num_items_in_batch: Tensor | int | None = None,
         prompt_length: Tensor | None = None,
+        taps: Sequence[Taps] | None = None,
     ) -> CausalLMOutputWithPast | tuple[Any, ...]:
         """Run the composition; arguments and result are those of any causal language model of transformers.
 
@@ -177,27 +181,40 @@ class ComposedModel(Refused, Switched, Saved, PreTrainedModel, ComposedGeneratio
             prompt_length: ``(batch,)``, tokens in each row's prompt, padding not counted: an augment that reads the
                 prompt only ends there, and a stream is cut there. Default: as the cache has it, else what comes before
                 the first label.
+            taps: of each row, from `taps()` of the same texts and prompts: only what is above them runs, without a
+                cache.
 
         Raises:
             ComposeError: no ids, a mask of another shape, a cache that does not belong here, a text that an augment has
-                no positions or no tokens for, or a prompt whose end an augment must know and nobody said.
+                no positions or no tokens for, a prompt whose end an augment must know and nobody said, or taps of
+                other texts.
         """
         if input_ids is None or inputs_embeds is not None:
             raise ComposeError("a composed model reads input_ids; inputs_embeds say nothing to its augments.")
         active = self._toggles.active  # asked once: another thread may switch meanwhile
         recompute = self._recompute and self.training and torch.is_grad_enabled()
+        if taps is not None:
+            use_cache = alone(past_key_values, use_cache, output_attentions, output_hidden_states)
         cache = self._cache(past_key_values, use_cache, recompute=recompute)
         if cache is not None:
             cache.admit(active, owner=self._mark, rows=input_ids.shape[0])
-        valid = full_mask(input_ids, attention_mask, cache.get_seq_length() if cache is not None else 0)
-        check_positions(position_ids, valid)
-        reads = self._reads(input_ids, valid, active, cache, labels=labels, prompt_length=prompt_length)
+        past = cache.get_seq_length() if cache is not None else 0
+        mask = None if attention_mask is None else full_mask(input_ids, attention_mask, past)
+        reads = NOTHING
+        if active or prompt_length is not None:
+            valid = full_mask(input_ids, mask, past)
+            check_positions(position_ids, valid)
+            reads = self._reads(input_ids, valid, active, cache, labels=labels, prompt_length=prompt_length)
         with nullcontext() if cache is None else cache.filling():
-            state = self._runner.read(reads, cache=cache, recompute=recompute)
+            state = (
+                self._runner.read(reads, cache=cache, recompute=recompute)
+                if taps is None
+                else self._runner.given(reads, taps, full_mask(input_ids, mask, 0), active=active, recompute=recompute)
+            )
             output = self._runner.answer(
                 state,
                 input_ids,
-                valid if attention_mask is not None else None,
+                mask,
                 position_ids,
                 logits_to_keep=logits_to_keep,
                 output_attentions=output_attentions,
@@ -269,7 +286,11 @@ class ComposedModel(Refused, Switched, Saved, PreTrainedModel, ComposedGeneratio
             else:
                 augments[cost.augment] = lower_layers(model.config, cost.layers_run, offloading=away)
         away = offloading and self.device.type != "cpu"
-        return ComposedCache(self.anchor.config, augments, owner=self._mark, offloading=away)
+        cache = ComposedCache(self.anchor.config, augments, owner=self._mark, offloading=away)
+        if self._toggles.active and not offloading:
+            for part in (cache, *cache.augments.values(), *cache.bridges.values()):
+                roomy(part)
+        return cache
 
     def prompt_readers(self) -> tuple[str, ...]:
         """The augments that are on and read the prompt only, sorted."""

@@ -4,7 +4,7 @@ Views and hooks are built once. A forward's state lives in a `Pass` and nowhere 
 """
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +16,23 @@ from orchestra.nn.mask import positions
 from orchestra.nn.stack import Stack
 from orchestra.plan import Plan
 from orchestra.runtime.align import Alignment, align, align_prompt, align_stream
+from orchestra.runtime.below import Below
 from orchestra.runtime.branching import branching_mask, check_branching
 from orchestra.runtime.cache import ComposedCache
 from orchestra.runtime.columns import Columns
 from orchestra.runtime.limits import check_lengths, num_positions
-from orchestra.runtime.schedule import Pass, Trace, inject, inject_embedding, recompute_in_backward, running, tap
+from orchestra.runtime.schedule import (
+    Pass,
+    Trace,
+    inject,
+    inject_embedding,
+    recompute_in_backward,
+    running,
+    skip_if_run,
+    tap,
+)
 from orchestra.runtime.stream import Stream
+from orchestra.runtime.taps import ANCHOR, Taps, check, join, lowest, split
 from orchestra.runtime.view import view
 
 if TYPE_CHECKING:
@@ -56,6 +67,10 @@ class Reads:
     columns: Mapping[str, Columns]
 
 
+NOTHING = Reads(alignments={}, columns={})
+"""When no augment is on."""
+
+
 class Runner:
     """The views of a composition: what runs, and where it is tapped and fed."""
 
@@ -71,6 +86,8 @@ class Runner:
         self._streams = dict(streams)
         self._prompt_only = frozenset(node.name for node in plan.graph.augments if node.context == "prompt")
         self._anchor = _anchor_view(plan, anchor, stacks)
+        self._below = Below(anchor, num_layers=plan.graph.anchor.facts.num_layers)
+        self._sites = plan.graph.sites
         self._augments = {
             cost.augment: _augment_view(plan, cost.augment, augments[cost.augment], keep=cost.layers_run)
             for cost in plan.costs
@@ -134,15 +151,50 @@ class Runner:
                     continue
                 part = self._augments[name]
                 device = part.model.device
-                arguments = {
+                arguments: dict[str, Any] = {
                     "input_ids": alignment.ids.to(device),
-                    "attention_mask": part.mask(alignment),
                     "past_key_values": cache.augments[name] if cache is not None else None,
                     "use_cache": cache is not None,
                 }
-                if "position_ids" in part.accepts:
-                    arguments["position_ids"] = alignment.position.to(device)
+                if alignment.padded or alignment.branches is not None:  # else a model makes less of counting by itself
+                    arguments["attention_mask"] = part.mask(alignment)
+                    if "position_ids" in part.accepts:
+                        arguments["position_ids"] = alignment.position.to(device)
                 part.model(**arguments)
+        return state
+
+    def taps(self, reads: Reads, ids: Tensor, mask: Tensor | None, *, active: Collection[str]) -> list[Taps]:
+        """What the augments that are on, and the anchor's layers up to the lowest bridge, make of each text."""
+        kept = {key: split(hidden, reads.alignments[key[0]].valid) for key, hidden in self.read(reads).taps.items()}
+        for site in self._sites:
+            if site.augment in active and site.augment not in reads.alignments:  # it had nothing to read
+                nothing = torch.zeros(0, site.d_augment, dtype=self._augments[site.augment].model.dtype)
+                kept[site.augment, site.augment_layer] = [nothing] * len(ids)
+        layer = lowest(self._sites, active)
+        if layer is not None:
+            arguments = {"input_ids": ids, "attention_mask": mask, **self._position_ids(mask, ids)}
+            kept[ANCHOR, layer] = split(
+                self._below.run(layer, **arguments), torch.ones_like(ids) if mask is None else mask
+            )
+        return [{key: rows[row] for key, rows in kept.items()} for row in range(len(ids))]
+
+    def given(
+        self, reads: Reads, taps: Sequence[Taps], valid: Tensor, *, active: Collection[str], recompute: bool
+    ) -> Pass:
+        """The pass of texts whose taps are there already.
+
+        Raises:
+            ComposeError: the taps are not of these texts, or an augment that is on was off when they were made.
+        """
+        check(taps, valid, reads.alignments, self._sites, active)
+        state = Pass(alignments=reads.alignments, cache=None, recompute=recompute)
+        for name, layer in taps[0] if taps else ():
+            rows = [each[name, layer] for each in taps]
+            if name == ANCHOR:
+                hidden = join(rows, valid).to(self._anchor.model.device)
+                state.under = layer, self._below.in_place_of(hidden)
+            elif name in reads.alignments:
+                state.taps[name, layer] = join(rows, reads.alignments[name].valid)
         return state
 
     def answer(
@@ -163,9 +215,7 @@ class Runner:
         """
         wanted = {"output_attentions": output_attentions, "output_hidden_states": output_hidden_states}
         arguments: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
-        if "position_ids" in self._anchor.accepts:
-            counted = None if mask is None else positions(mask.bool())[:, -ids.shape[1] :]
-            arguments["position_ids"] = counted if position_ids is None else position_ids
+        arguments |= self._position_ids(mask, ids, position_ids)
         slices = "logits_to_keep" in self._anchor.accepts
         if slices:
             arguments["logits_to_keep"] = logits_to_keep
@@ -183,6 +233,14 @@ class Runner:
             output.logits = output.logits[:, keep]
         return output
 
+    def _position_ids(self, mask: Tensor | None, ids: Tensor, given: Tensor | None = None) -> dict[str, Tensor | None]:
+        """The argument that says the anchor's positions, if it has one; None leaves counting them to it."""
+        if "position_ids" not in self._anchor.accepts:
+            return {}
+        if given is None and mask is not None:
+            given = positions(mask.bool())[:, -ids.shape[1] :]
+        return {"position_ids": given}
+
     def traced(self, ids: Tensor, *, active: Iterable[str], prompt_length: Tensor) -> list[Trace]:
         """Run whole texts without padding once, and return what each bridge did."""
         state = self.read(self.align(ids, torch.ones_like(ids), active=active, prompt_length=prompt_length))
@@ -193,8 +251,9 @@ class Runner:
 
 def _anchor_view(plan: Plan, anchor: PreTrainedModel, stacks: Mapping[str, Stack]) -> Part:
     model, layers = view(anchor, num_layers=plan.graph.anchor.facts.num_layers)
-    for layer in layers:
+    for index, layer in enumerate(layers):
         recompute_in_backward(layer)
+        skip_if_run(layer, index)
     placed: dict[int | str, list[Bridge]] = {}
     for site in plan.graph.sites:
         placed.setdefault(site.anchor_layer, []).append(stacks[site.augment].bridge(site))

@@ -26,6 +26,10 @@ class Saved:
     _toggles: Toggles
     stack: Callable[[str], Stack]
 
+    def identity(self, name: str) -> Identity:
+        """Who a model is, 'anchor' or an augment: what its bundles remember of it."""
+        return self._identify(name)
+
     def save_bridges(
         self,
         folder: str | Path,

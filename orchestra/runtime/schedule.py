@@ -41,11 +41,13 @@ class Pass:
     Attributes:
         taps: hidden states by (augment, layer); filled as the augments run.
         recompute: whether anchor layers and bridges are recomputed in the backward pass; then there is no cache.
+        under: where the lower layers of the anchor have run before, the last of them and what it returned.
     """
 
     alignments: Mapping[str, Alignment]
     cache: ComposedCache | None
     recompute: bool = False
+    under: tuple[int, Any] | None = None
     taps: dict[tuple[str, int], Tensor] = field(default_factory=dict)
     traces: list[Trace] | None = None
 
@@ -70,9 +72,9 @@ def tap(layer: nn.Module, augment: str, index: int) -> None:
         state = _current.get()
         if state is not None:
             hidden = first_tensor(output)
-            padding = ~state.alignments[augment].valid[:, -hidden.shape[1] :, None].bool()
+            padding = state.alignments[augment].padding
             # Padding is not looked at, but some models hold NaN there, and NaN times a weight of 0 is NaN.
-            state.taps[augment, index] = hidden.masked_fill(padding.to(hidden.device), 0)
+            state.taps[augment, index] = hidden if padding is None else hidden.masked_fill(padding.to(hidden.device), 0)
 
     layer.register_forward_hook(hook)
 
@@ -114,6 +116,18 @@ def recompute_in_backward(layer: nn.Module) -> None:
     wrap_forward(layer, around)
 
 
+def skip_if_run(layer: nn.Module, index: int) -> None:
+    """Have a layer of the anchor's view return at once what the current pass has of it, or of one above it."""
+
+    def around(forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        state = _current.get()
+        if state is None or state.under is None or index > state.under[0]:
+            return forward(*args, **kwargs)
+        return state.under[1]
+
+    wrap_forward(layer, around)
+
+
 def add_residuals(hidden: Tensor, bridges: list[Bridge]) -> Tensor:
     """H plus the sum of the residuals of all running augments.
 
@@ -124,7 +138,7 @@ def add_residuals(hidden: Tensor, bridges: list[Bridge]) -> Tensor:
         hidden: ``(batch, anchor_seq, d_anchor)``.
     """
     state = _current.get()
-    if state is None:
+    if state is None or not state.alignments:
         return hidden
     wide = torch.promote_types(hidden.dtype, torch.float32)
     total: Tensor | None = None
@@ -142,13 +156,13 @@ def _residual(state: Pass, bridge: Bridge, hidden: Tensor) -> Tensor:
 
     def attend(hidden: Tensor, context: Tensor | None) -> Tensor:
         if context is not None:
-            read = bridge.read(context, alignment.committed)
+            read = bridge.read(context, alignment.places, None if cache is None else cache.fold(bridge))
             if cache is not None:
                 read = cache.extend(site.augment, site.key, read)
         else:
             assert cache is not None
             read = KeysValues(*(part.to(hidden.device) for part in cache.read_before(site.augment, site.key)))
-        residual: Tensor = bridge(hidden, read, alignment.mask, alignment.query_position)
+        residual: Tensor = bridge(hidden, read, alignment.sight, alignment.query_places)
         return residual
 
     context = state.taps.get((site.augment, site.augment_layer))  # None: the augment has read all that it will

@@ -8,6 +8,7 @@ twice in an epoch, and none is dropped.
 import hashlib
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -78,7 +79,7 @@ class EpochBatches(Sampler[list[int]]):
         return order + [PADDING] * (filled - len(order))
 
 
-class EpochLoader(DataLoader[Example]):
+class EpochLoader(DataLoader[Any]):
     """A loader over `EpochBatches` that passes the epoch on, as the `Trainer` expects it to."""
 
     def set_epoch(self, epoch: int) -> None:

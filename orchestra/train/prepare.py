@@ -23,7 +23,7 @@ from orchestra.train.spec import TrainSpec
 
 # Settings that may change when a training is resumed: none of them changes what is learnt.
 _FREE = {"data", "output", "eval_data", "epochs", "steps", "batch_size", "gradient_accumulation", "resume"}
-_FREE |= {"gradient_checkpointing", "eval_every", "save_every", "log_every", "max_length"}
+_FREE |= {"gradient_checkpointing", "keep_taps", "eval_every", "save_every", "log_every", "max_length"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -55,3 +55,8 @@ class ProgressBar(TrainerCallback):
     def close(self) -> None:
         """Leave the terminal as it was."""
         self._bar.stop()
+
+
+def tell(text: str) -> None:
+    """Say on stderr how far something is that comes before the first step."""
+    Console(stderr=True).print(text, highlight=False, soft_wrap=True)

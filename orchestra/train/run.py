@@ -96,6 +96,7 @@ def _run(model: ComposedModel, prepared: Prepared, spec: TrainSpec, wish: Wish) 
         run=run,
         wish=wish,
         callbacks=[bar],
+        keep_taps=spec.keep_taps,
     )
     try:
         resumed_from = _advance(trainer, args, root, run, resume=spec.resume)

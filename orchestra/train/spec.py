@@ -26,6 +26,8 @@ class TrainSpec:
         max_grad_norm: gradients are scaled down to this norm; 0 leaves them.
         batch_size: records per process and forward; a step sees `batch_size * gradient_accumulation * processes`.
         gradient_checkpointing: recompute activations in the backward pass instead of keeping them.
+        keep_taps: a folder with room on disk. What the frozen models make of every record is computed once and kept
+            there, and steps run only what is above it. What is there already of the same models and records is used.
         bf16: compute in bfloat16 (autocast); the bridges' own weights stay as they are.
         seed: of the order of the records. (Fresh bridges are seeded by the graph.)
         eval_every: evaluate every so many steps; default: at the end only.
@@ -48,6 +50,7 @@ class TrainSpec:
     batch_size: int = 8
     gradient_accumulation: int = 1
     gradient_checkpointing: bool = False
+    keep_taps: Path | None = None
     bf16: bool = False
     seed: int = 0
     eval_every: int | None = None

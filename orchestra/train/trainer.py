@@ -18,6 +18,7 @@ from orchestra.train import checkpoint
 from orchestra.train.batches import EpochBatches, EpochLoader, Examples, collate
 from orchestra.train.encode import Example
 from orchestra.train.interrupt import Wish
+from orchestra.train.kept import Keeping, Kept, collate_kept, keep
 from orchestra.train.spec import TrainSpec
 
 WEIGHTS_FILE = "bridges.safetensors"
@@ -79,6 +80,7 @@ class BridgeTrainer(Trainer):
         pad_id: fills batches up; what it is does not matter.
         run: what makes this training this one, for its checkpoints.
         wish: when to stop early.
+        keep_taps: where the taps of the training records are kept, if they are.
     """
 
     def __init__(
@@ -93,8 +95,12 @@ class BridgeTrainer(Trainer):
         run: Mapping[str, Any],
         wish: Wish,
         callbacks: list[TrainerCallback],
+        keep_taps: Path | None = None,
     ) -> None:
         self._bridged = model
+        self._keep_taps = keep_taps
+        self._wish = wish
+        self._pad_id = pad_id
         self._bf16 = bf16
         self._run = run
         self._train_examples = train
@@ -136,12 +142,28 @@ class BridgeTrainer(Trainer):
             world_size=self.args.world_size,
             seed=self.args.seed,
         )
+        kept = None if self._keep_taps is None else self._kept(self._keep_taps)
         return EpochLoader(
-            Examples(self._train_examples),
+            Examples(self._train_examples) if kept is None else kept,
             batch_sampler=batches,
-            collate_fn=self._collate,
+            collate_fn=self._collate if kept is None else partial(collate_kept, pad_id=self._pad_id),
             pin_memory=self.args.device.type == "cuda",
         )
+
+    def _kept(self, folder: Path) -> Kept:
+        """The training records with their taps."""
+        how = Keeping(
+            folder=folder,
+            pad_id=self._pad_id,
+            batch_size=self.args.per_device_train_batch_size,
+            bf16=self._bf16,
+            computing=self.compute_loss_context_manager,
+            wish=self._wish,
+            rank=self.args.process_index,
+            world_size=self.args.world_size,
+            wait=self.accelerator.wait_for_everyone,
+        )
+        return keep(self._bridged, self._train_examples, how)
 
     # -- one step ------------------------------------------------------------------------------------------------
 

@@ -210,6 +210,11 @@ CASES: dict[str, tuple[Callable[[Hub], object], type[OrchestraError], str]] = {
         r"augments\.kv\.model is 'acme/kv': there is no such folder, and acme/kv: vocab\.json is 200,000,000 bytes "
         r"long, and 100,000,000 are fetched at most\.",
     ),
+    "a text beside the graph that says it has two hundred megabytes": (
+        graph(**{"deep/down/notes.txt": Liar(b"{}").of(200_000_000)}),
+        HubError,
+        r"acme/duo: deep/down/notes\.txt is 200,000,000 bytes long, and 100,000,000 are fetched at most\.",
+    ),
     "a config that says it is shorter than it is": (
         added("acme/kv", **{"config.json": Liar(b'{"model_type": "gpt2"}').of(20)}),
         GraphError,
@@ -223,12 +228,12 @@ CASES: dict[str, tuple[Callable[[Hub], object], type[OrchestraError], str]] = {
     "a file beside the graph whose name leads up": (
         graph(**{"../../../../sprung.json": b"{}"}),
         HubError,
-        r"acme/duo cannot be put into a folder: Invalid filename '\.\./\.\./\.\./\.\./sprung\.json'",
+        r"acme/duo at '\w{40}' cannot be put into a folder: Invalid filename '\.\./\.\./\.\./\.\./sprung\.json'",
     ),
     "a file beside the graph whose name is a place": (
         graph(**{"/tmp/sprung.json": b"{}"}),
         HubError,
-        r"acme/duo cannot be put into a folder: Invalid filename '/tmp/sprung\.json'",
+        r"acme/duo at '\w{40}' cannot be put into a folder: Invalid filename '/tmp/sprung\.json'",
     ),
 }
 

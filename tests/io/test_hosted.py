@@ -18,6 +18,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("blobs", "refs", f"snapshots/{COMMIT}"):
         (folder / name).mkdir(parents=True)
     (folder / "refs/main").write_text(COMMIT)
+    (folder / "stray").write_text(COMMIT)
     (folder / "blobs/b0b").write_text("{}")
     (folder / f"snapshots/{COMMIT}/config.json").symlink_to("../../blobs/b0b")
     return folder
@@ -66,7 +67,7 @@ def test_a_repository_is_found_by_its_branch_or_its_commit(repository: Path, rev
     assert found.folder == repository / "snapshots" / COMMIT
 
 
-@pytest.mark.parametrize("revision", ["dev", "b" * 40, "../blobs/b0b", "../../../../etc/hostname", "x" * 300, "a\0b"])
+@pytest.mark.parametrize("revision", ["dev", "b" * 40, "../stray", "../../../../etc/hostname", "x" * 300, "a\0b"])
 def test_a_revision_that_is_not_cached_is_named(repository: Path, revision: str) -> None:
     message = f"the Hub's cache holds no acme/kv at {revision!r}; load and `orchestra check --remote` fetch it."
     with pytest.raises(HubError, match=f"^{re.escape(message)}$"):

@@ -42,6 +42,12 @@ def test_of_a_graph_everything_is_fetched_that_is_neither_pickle_nor_code(hub: H
     assert names(Online()("acme/duo", None, "graph").folder) == sorted(graph)
 
 
+def test_of_a_model_that_is_taken_for_a_graph_nothing_is_fetched(hub: Hub) -> None:
+    hub.add("acme/kv", {**SMALL, **OTHER, "model.safetensors": b"w"})
+    assert names(Online()("acme/kv", None, "graph").folder) == []
+    assert hub.downloads() == []
+
+
 @pytest.mark.parametrize("sharded", [False, True])
 def test_weights_are_those_that_the_index_names(hub: Hub, sharded: bool) -> None:
     index = {"model.safetensors.index.json": b'{"weight_map": {"a": "m-1.safetensors", "b": "m-2.safetensors"}}'}

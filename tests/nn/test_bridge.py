@@ -7,6 +7,7 @@ from torch import Tensor
 
 from orchestra.graph import Site
 from orchestra.nn.bridge import LOCAL_BIAS, Bridge
+from orchestra.nn.mask import Places, Sight
 from orchestra.plan import num_params
 
 BATCH, ANCHOR_SEQ, AUGMENT_SEQ, D_AUGMENT, HEADS, D_HEAD = 2, 3, 5, 7, 11, 2
@@ -43,8 +44,8 @@ class Inputs:
         self.mask = self.committed[:, None, :] <= self.position[:, :, None]
 
     def run(self, bridge: Bridge) -> Tensor:
-        read = bridge.read(self.context, self.committed)
-        residual: Tensor = bridge(self.hidden, read, self.mask, self.position)
+        read = bridge.read(self.context, Places(self.committed))
+        residual: Tensor = bridge(self.hidden, read, Sight(self.mask), Places(self.position))
         return residual
 
 
@@ -191,8 +192,7 @@ def test_without_positions_places_change_nothing() -> None:
 def test_a_fresh_bridge_with_positions_looks_at_its_own_place_first() -> None:
     bridge = Bridge(replace(SITE, num_heads=1))
     same = torch.zeros(1, 23, D_ANCHOR)
-    queries = bridge._rotate(bridge._heads(bridge.query(same)), torch.arange(23)[None])
-    keys = bridge._rotate(bridge._heads(bridge.key(same)), torch.arange(23)[None])
+    queries, keys = (Places(torch.arange(23)[None]).turn(bridge._heads(of(same))) for of in (bridge.query, bridge.key))
     scores = (queries @ keys.transpose(-1, -2))[0, 0]
     assert scores.argmax(-1).tolist() == list(range(23))
     assert bridge.query.bias is not None
@@ -203,7 +203,7 @@ def test_a_fresh_bridge_with_positions_looks_at_its_own_place_first() -> None:
 def test_a_fresh_bridge_looks_at_its_own_place_whatever_stands_there(seed: int) -> None:
     bridge = Bridge(replace(SITE, d_anchor=61 * 2, d_augment=59, num_heads=1), seed=seed)
     noise = torch.Generator().manual_seed(seed)
-    places, hidden = torch.arange(23)[None], torch.randn(1, 23, 61 * 2, generator=noise)
+    places, hidden = Places(torch.arange(23)[None]), torch.randn(1, 23, 61 * 2, generator=noise)
     keys = bridge.read(torch.randn(1, 23, 59, generator=noise), places).keys
     queries = bridge._rotate(bridge._heads(bridge.query(bridge.norm_hidden(hidden))), places)
     assert (queries @ keys.transpose(-1, -2))[0, 0].argmax(-1).tolist() == list(range(23))
@@ -219,3 +219,30 @@ def test_the_token_gate_starts_half_open_and_is_one_number_per_token() -> None:
     gate = bridge.gate_of(torch.randn(BATCH, ANCHOR_SEQ, D_ANCHOR))
     assert gate.shape == (BATCH, ANCHOR_SEQ, 1)
     assert gate.unique().tolist() == [0.5]
+
+
+@every_kind
+def test_a_causal_sight_is_the_mask_that_it_stands_for(site: Site) -> None:
+    bridge, given = loud(site), Inputs()
+    read = bridge.read(given.context[:, :ANCHOR_SEQ], Places(given.position))
+    mask = torch.ones(BATCH, ANCHOR_SEQ, ANCHOR_SEQ, dtype=torch.bool).tril()
+    one, other = (
+        bridge(given.hidden, read, each, Places(given.position)) for each in (Sight(mask), Sight(causal=True))
+    )
+    torch.testing.assert_close(one, other, rtol=0, atol=1e-12)
+
+
+@every_kind
+def test_folded_maps_read_what_the_projection_and_they_read(site: Site) -> None:
+    bridge, given = loud(site), Inputs()
+    folded = bridge.fold()
+    assert folded is not None
+    assert folded.weight.shape == (2 * D_ANCHOR, D_AUGMENT)
+    plain, one = (bridge.read(given.context, Places(given.committed), each) for each in (None, folded))
+    torch.testing.assert_close(one.keys, plain.keys, rtol=0, atol=1e-12)
+    torch.testing.assert_close(one.values, plain.values, rtol=0, atol=1e-12)
+
+
+def test_maps_are_folded_only_where_that_saves_products() -> None:
+    for width, saves in ((2 * D_ANCHOR - 1, True), (2 * D_ANCHOR, False)):
+        assert (Bridge(replace(SITE, d_augment=width)).fold() is not None) == saves

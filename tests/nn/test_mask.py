@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestra.nn.mask import positions, rotary, visible
+from orchestra.nn.mask import Places, Sight, positions, rotary, visible
 
 BATCH, HEADS, SEQ, D_HEAD = 2, 3, 5, 14
 
@@ -72,3 +72,48 @@ def test_rotary_leaves_position_zero_as_it_is_and_keeps_lengths() -> None:
     assert rotate(states, torch.zeros(BATCH, SEQ, dtype=torch.long)).equal(states)
     turned = rotate(states, torch.arange(SEQ).expand(BATCH, SEQ))
     torch.testing.assert_close(turned.norm(dim=-1), states.norm(dim=-1))
+
+
+def test_places_turn_states_as_the_tables_say() -> None:
+    index = torch.randint(0, 23, (BATCH, SEQ), generator=torch.Generator().manual_seed(0))
+    states = torch.randn(BATCH, HEADS, SEQ, D_HEAD, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    places = Places(index)
+    for _ in range(2):  # built, and remembered
+        torch.testing.assert_close(places.turn(states), rotate(states, index), rtol=0, atol=1e-14)
+    narrow = states[..., : D_HEAD - 4].float()  # heads of another width, in another dtype, at the same places
+    cosines, sines = rotary(index, D_HEAD - 4, dtype=torch.float32)
+    first, second = narrow.chunk(2, dim=-1)
+    expected = narrow * cosines + torch.cat([-second, first], dim=-1) * sines
+    torch.testing.assert_close(places.turn(narrow), expected, rtol=0, atol=1e-6)
+
+
+def test_where_everything_is_seen_attention_gets_no_mask() -> None:
+    sight = Sight(torch.ones(BATCH, 1, SEQ, dtype=torch.bool))
+    assert sight.nowhere is None
+    assert sight.added(torch.float32) is None
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_what_may_not_be_seen_weighs_nothing(dtype: torch.dtype) -> None:
+    mask = torch.rand(BATCH, 3, SEQ, generator=torch.Generator().manual_seed(0)) < 0.5
+    mask[..., 0] = True
+    sight = Sight(mask)
+    assert sight.nowhere is None
+    added = sight.added(dtype)
+    assert added is not None
+    assert added.dtype == dtype
+    assert added.eq(0).equal(mask[:, None])
+    assert added.isneginf().equal(~mask[:, None])
+    assert sight.added(dtype) is added
+
+
+def test_a_query_that_may_look_nowhere_is_known_and_looks_everywhere() -> None:
+    mask = torch.ones(BATCH, 3, SEQ, dtype=torch.bool).tril()
+    mask[1, 2] = False
+    sight = Sight(mask)
+    assert sight.nowhere is not None
+    assert sight.nowhere.squeeze(-1).nonzero().tolist() == [[1, 2]]
+    added = sight.added(torch.float64)
+    assert added is not None
+    assert added[1, 0, 2].eq(0).all()
+    assert added[1, 0, 1].isneginf().tolist() == [False, False, True, True, True]

@@ -4,13 +4,20 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
 from torch.nn import functional
 
 from orchestra import ComposeError
-from orchestra.runtime.align import align, align_prompt, check_positions, full_mask
+from orchestra.runtime.align import Alignment, align, align_prompt, check_positions, full_mask
 from tests.tiny import compose, model, tokens
 
 BATCH, PAST, NEW = 2, 3, 5
+
+
+def mask(alignment: Alignment) -> Tensor:
+    """Where its anchor tokens may look, where there is something to say."""
+    assert alignment.mask is not None
+    return alignment.mask
 
 
 def test_an_augment_reads_the_anchor_s_tokens_at_their_own_places() -> None:
@@ -23,9 +30,9 @@ def test_an_augment_reads_the_anchor_s_tokens_at_their_own_places() -> None:
     expected = torch.tensor([[3, 4, 5, 6, 7], [1, 2, 3, 4, 5]])
     for index in (alignment.position, alignment.committed, alignment.query_position):
         assert index.equal(expected)
-    assert alignment.mask.shape == (BATCH, NEW, PAST + NEW)
-    whole = align(tokens(BATCH, PAST + NEW), valid).mask
-    assert alignment.mask.equal(whole[:, PAST:])
+    assert mask(alignment).shape == (BATCH, NEW, PAST + NEW)
+    whole = mask(align(tokens(BATCH, PAST + NEW), valid))
+    assert mask(alignment).equal(whole[:, PAST:])
 
 
 def test_an_augment_that_reads_the_prompt_only_gets_its_tokens_and_is_seen_from_then_on() -> None:
@@ -37,9 +44,9 @@ def test_an_augment_that_reads_the_prompt_only_gets_its_tokens_and_is_seen_from_
     assert alignment.position.tolist() == alignment.committed.tolist() == [[0, 0, 1, 2], [0, 1, 1, 1]]
     assert alignment.query_position.tolist() == [[0, 0, 1, 2, 3, 4, 5], [0, 1, 2, 3, 4, 5, 6]]
     seen = [[0, 1, 2, 3, 3, 3, 3], [1, 2, 2, 2, 2, 2, 2]]
-    assert alignment.mask.sum(-1).tolist() == seen
-    assert not alignment.mask[0, :, 0].any()
-    assert not alignment.mask[1, :, 2:].any()
+    assert mask(alignment).sum(-1).tolist() == seen
+    assert not mask(alignment)[0, :, 0].any()
+    assert not mask(alignment)[1, :, 2:].any()
 
 
 @given(st.data())
@@ -54,10 +61,10 @@ def test_a_prompt_that_comes_in_parts_is_read_once_and_seen_as_if_it_had_come_at
         part = align_prompt(ids[:, past:cut], valid[:, :cut], lengths, held)
         assert part.position.equal(part.committed)
         held, past = held + part.ids.shape[1], cut
-        assert part.valid.shape[1] == part.mask.shape[2] == held <= cut
+        assert part.valid.shape[1] == mask(part).shape[2] == held <= cut
         assert part.valid[:, held - part.ids.shape[1] :].any(0)[-1:].all()  # it never reads on past the last prompt
         read.append(part.ids)
-        masks.append(functional.pad(part.mask, (0, columns - held)))
+        masks.append(functional.pad(mask(part), (0, columns - held)))
     count = valid.cumsum(-1)
     prompt = valid.bool() & (count <= lengths[:, None])
     assert torch.cat(read, 1).masked_fill(~prompt[:, :held], 0).equal((ids * prompt)[:, :held])
@@ -103,3 +110,24 @@ def test_packed_texts_are_refused() -> None:
     packed = torch.tensor([[0, 1, 2, 0, 1]])
     with pytest.raises(ComposeError, match=f"^{re.escape(PACKED)}$"):
         composed(tokens(1, 5), position_ids=packed)
+    with composed.only():  # an anchor by itself may read what it likes
+        expected = composed.anchor(tokens(1, 5), position_ids=packed).logits
+        assert torch.equal(composed(tokens(1, 5), position_ids=packed).logits, expected)
+
+
+def test_padding_is_known_wherever_it_is() -> None:
+    ids, valid = tokens(BATCH, NEW), torch.ones(BATCH, PAST + NEW, dtype=torch.long)
+    whole = align(ids, valid)
+    assert not whole.padded
+    assert whole.padding is None
+    assert whole.query_places is whole.places
+    assert align(ids[:, :1], valid).sight.added(torch.float32) is None
+    assert not align(ids[:, :1], valid).sight.causal
+    assert align(tokens(BATCH, PAST + NEW), valid).sight.causal
+    assert not whole.sight.causal
+    valid[1, 1] = valid[0, 7] = 0
+    some = align(ids, valid)
+    assert some.padded
+    assert some.padding is not None
+    assert some.padding.squeeze(-1).nonzero().tolist() == [[0, 4]]
+    assert not align(tokens(BATCH, PAST + NEW), valid).sight.causal

@@ -7,7 +7,7 @@ from transformers import DynamicCache, StaticCache
 
 from orchestra import ComposedModel, ComposeError
 from orchestra.runtime.cache import ComposedCache
-from tests.tiny import compose, generate, model, ring, tokens
+from tests.tiny import bridges, compose, generate, model, ring, tokens
 
 
 def refusal(message: str) -> str:
@@ -142,3 +142,20 @@ def test_an_empty_cache_takes_the_prompts_of_the_next_generation_and_no_earlier_
     cache.prompt_length = torch.tensor([3, 3])  # as a generation leaves it that fails before its first forward
     out = generate(composed, tokens(), past_key_values=cache)
     assert torch.equal(out, generate(composed, tokens()))
+
+
+def test_maps_are_folded_once_for_each_cache_and_never_under_gradients() -> None:
+    composed = ring(0)
+    bridge = bridges(composed)[0]
+    with torch.no_grad():
+        cache = composed(tokens()).past_key_values
+        folded = cache.fold(bridge)
+        composed(tokens(length=1), past_key_values=cache)
+        assert cache.fold(bridge) is folded is not None
+        bridge.proj.weight.mul_(2)
+        fresh = composed(tokens()).past_key_values.fold(bridge)
+        assert fresh is not None
+        torch.testing.assert_close(fresh.weight, 2 * folded.weight)
+        cache.reset()
+        assert cache.fold(bridge) is not folded
+    assert cache.fold(bridge) is None

@@ -56,4 +56,5 @@ def test_a_padded_batch_trains_with_finite_gradients_that_padding_does_not_touch
     composed(alone, labels=alone).loss.backward()
     for name, weight in composed.trainable():
         assert batch[name].isfinite().all()
-        torch.testing.assert_close(batch[name], weight.grad, rtol=0, atol=1e-9)
+        # A text without padding takes another kernel, and gemma3 rounds what it says to fp32.
+        torch.testing.assert_close(batch[name], weight.grad, rtol=0, atol=1e-8)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from orchestra import ComposedModel
+from orchestra.nn.mask import Sight
 from tests.prompts import LENGTHS, PROMPT, mixed
 from tests.tiny import ARCHITECTURES, LENGTH, VOCAB, compose, generate, model, ragged, tokens, watching
 
@@ -22,8 +23,9 @@ def test_later_tokens_see_all_of_the_prompt_and_nothing_else_and_earlier_ones_wh
     shown = (mask.cumsum(-1) <= LENGTHS[:, None])[:, None, :]
 
     def hide(_: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        hidden, read, seen, position = args
-        return hidden, read, seen & shown, position
+        hidden, read, _, places = args
+        causal = torch.ones(LENGTH, LENGTH, dtype=torch.bool).tril() & mask[:, None].bool() & mask[..., None].bool()
+        return hidden, read, Sight(causal & shown), places
 
     for bridge in whole.stack("near").bridges():
         bridge.register_forward_pre_hook(hide)
@@ -44,7 +46,7 @@ def test_written_tokens_are_not_read_and_no_step_runs_the_augment(index: int) ->
     with watching() as runs:
         out: Any = generate(composed, ids, attention_mask=mask, return_dict_in_generate=True)
     assert runs(composed.augment("near")) == 1
-    assert [runs(bridge.proj) for bridge in composed.stack("near").bridges()] == [1, 1, 1]
+    assert [runs(bridge.norm_context) for bridge in composed.stack("near").bridges()] == [1, 1, 1]
     assert runs(composed.augment("far")) == runs(composed.stack("near")) == 5
     cache = out.past_key_values
     assert cache.get_seq_length() == cache.augments["far"].get_seq_length() == LENGTH + 4
