@@ -15,7 +15,7 @@ from orchestra.api import load
 
 
 def ablate(
-    graph: Annotated[Path, typer.Argument(help="A graph document.")],
+    graph: Annotated[Path, typer.Argument(help="A graph document, or its repository on the Hub.")],
     prompt: Annotated[str, typer.Option(help="The text to continue.")],
     max_new_tokens: Annotated[int, typer.Option(min=1)] = GREEDY.max_new_tokens,
     as_json: Annotated[bool, typer.Option("--json", help="Print the answers as JSON.")] = False,

@@ -12,7 +12,7 @@ from orchestra.api import load
 
 
 def generate(
-    graph: Annotated[Path, typer.Argument(help="A graph document.")],
+    graph: Annotated[Path, typer.Argument(help="A graph document, or its repository on the Hub.")],
     prompt: Annotated[str, typer.Option(help="The text to continue.")],
     without: Annotated[list[str] | None, typer.Option(help="Switch this augment off; may be repeated.")] = None,
     only: Annotated[list[str] | None, typer.Option(help="Switch all others off; may be repeated.")] = None,

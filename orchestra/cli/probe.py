@@ -11,7 +11,7 @@ from orchestra.api import load
 
 
 def probe(
-    graph: Annotated[Path, typer.Argument(help="A graph document.")],
+    graph: Annotated[Path, typer.Argument(help="A graph document, or its repository on the Hub.")],
     text: Annotated[str, typer.Option(help="The text to read.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print gates and shares as JSON.")] = False,
 ) -> None:

@@ -10,7 +10,7 @@ from orchestra.draw import svg, tree
 
 
 def show(
-    graph: Annotated[Path, typer.Argument(help="A graph document.")],
+    graph: Annotated[Path, typer.Argument(help="A graph document, or its repository on the Hub.")],
     svg_file: Annotated[Path | None, typer.Option("--svg", help="Write the drawing into this file.")] = None,
 ) -> None:
     """Draw a graph: as a tree here, or as SVG into a file."""

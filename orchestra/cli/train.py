@@ -18,7 +18,7 @@ _DEFAULT: dict[str, Any] = {field.name: field.default for field in dataclasses.f
 
 
 def train(
-    graph: Annotated[Path, typer.Argument(help="A graph document.")],
+    graph: Annotated[Path, typer.Argument(help="A graph document, or its repository on the Hub.")],
     data: Annotated[Path, typer.Option(help="JSONL of {prompt, completion} or {text}.")],
     eval_data: Annotated[Path | None, typer.Option(help="JSONL to evaluate on.")] = None,
     augment: Annotated[

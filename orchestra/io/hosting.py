@@ -15,8 +15,8 @@ from orchestra.io.graph_card import graph_card
 from orchestra.io.hosted import CARD_FILE, GRAPH_FILE, MODEL_SUFFIXES
 from orchestra.spec import FORMAT, GraphSpec
 
-OURS = ("bridges/", "tokenizers/")
-"""Folders of a graph's repository that hold nothing but what was pushed there."""
+OURS = ("bridges/", "tokenizers/", "graph.lock.json")
+"""What a push replaces in a graph's repository: a lock would be that of an earlier graph."""
 
 Licences = Mapping[str, str | None]
 

@@ -37,7 +37,7 @@ _PATTERNS: dict[Kind, list[str]] = {
     "graph": [*_SMALL, "*.safetensors", f"*{CARD_FILE}"],
     "model": _SMALL,
     "bundle": [CONFIG_FILE, WEIGHTS_FILE],
-    "card": [CARD_FILE],
+    "card": [*_SMALL, CARD_FILE],
 }
 _LICENCE = re.compile(r"""^(license|license_name):[ ]*["']?([\w. +-]*\w)["']?[ ]*$""", re.MULTILINE)
 _CARD_LENGTH = 1 << 16

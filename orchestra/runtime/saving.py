@@ -102,7 +102,7 @@ class Saved:
         with TemporaryDirectory() as folder:
             self.save_bridges(folder, recipe=recipe, scores=scores)
             for node in graph.augments:
-                if node.bundle is not None and recipe is None and scores is None:
+                if node.bundle is not None and Path(node.bundle).is_dir() and recipe is None and scores is None:
                     keep_words(Path(folder) / node.name, Path(node.bundle))
             nodes = (replace(node, bundle=str(Path(folder) / node.name), bundle_origin=None) for node in graph.augments)
             saved = replace(graph, augments=tuple(nodes))

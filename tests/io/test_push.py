@@ -78,10 +78,13 @@ def test_the_cards_name_the_models_and_their_licences(hosted: Hub, parts: Path) 
 def test_what_is_pushed_again_takes_the_place_of_the_old_and_nothing_of_it_stays(hosted: Hub, parts: Path) -> None:
     bundle = str(parts / "kv-bundle")
     send(document(parts, kv={"bridges": bundle}, more={"bridges": bundle, "model": "acme/kv"}))
+    repository = hosted.repositories["acme/duo"]
+    repository.commit({**repository.files(), "graph.lock.json": b"{}", "notes.md": b"kept"})
     send(document(parts, more={"bridges": bundle, "model": "acme/kv"}))
-    files = hosted.repositories["acme/duo"].files()
+    files = repository.files()
     assert sorted(path for path in files if path.startswith("bridges/")) == [f"bridges/more/{name}" for name in BUNDLE]
-    assert len(hosted.repositories["acme/duo"].messages) == 3
+    assert "notes.md" in files
+    assert "graph.lock.json" not in files
 
 
 def test_a_branch_is_made_where_there_is_none(hosted: Hub, parts: Path) -> None:
