@@ -10,7 +10,7 @@ export OMP_WAIT_POLICY := passive
 export GOMP_SPINCOUNT := 0
 export KMP_BLOCKTIME := 0
 
-.PHONY: venv test check format cov demo real bench-quick
+.PHONY: venv test check format cov demo real bench bench-real bench-quick
 
 venv: $(READY)
 
@@ -52,6 +52,37 @@ real: $(READY)
 	$(BIN)/python -m tests.real.fetch
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m real tests/real
 
-# What a step of decoding does, in operators and bytes: not in seconds.
+# The tables of docs/performance.md, one after another, and the report. CALM-pytorch is put into a folder of its own.
+BENCH := OMP_NUM_THREADS=1 PYTHONPATH=build/peer $(BIN)/python -m
+PEER := build/peer/CALM_pytorch
+
+$(PEER): benchmarks/peer.txt $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target build/peer -r benchmarks/peer.txt
+	touch $@
+
+bench: $(PEER)
+	$(BENCH) benchmarks.decode --peer
+	$(BENCH) benchmarks.length
+	$(BENCH) benchmarks.reading
+	$(BENCH) benchmarks.off
+	$(BENCH) benchmarks.many
+	$(BENCH) benchmarks.train_step
+	$(BENCH) benchmarks.kept_taps
+	$(BENCH) benchmarks.kept
+	$(BENCH) benchmarks.memory
+	$(BENCH) benchmarks.loading
+	$(BENCH) benchmarks.streamed
+	$(BENCH) benchmarks.report
+
+# Likewise, of real models, where `make real` has put them.
+bench-real: $(READY)
+	$(BENCH) benchmarks.decode --real
+	$(BENCH) benchmarks.reading --real --rounds 7
+	$(BENCH) benchmarks.kept_taps --real
+	$(BENCH) benchmarks.memory --real
+	$(BENCH) benchmarks.loading --real
+	$(BENCH) benchmarks.report
+
+# What a composition does, in operators and bytes: not in seconds.
 bench-quick: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.quick

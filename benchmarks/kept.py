@@ -4,7 +4,7 @@ python -m benchmarks.kept
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
 from benchmarks import timing, toy
+from benchmarks.table import Table
 from orchestra import ComposedModel
 
 
@@ -59,17 +60,36 @@ def watching(composed: ComposedModel) -> Iterator[Counter[str]]:
             handle.remove()
 
 
-def main() -> None:
-    """Print the table."""
-    timing.parser(__doc__).parse_args()
-    timing.settle()
+def rows(kept: Mapping[str, int], first_site: int) -> dict[str, int]:
+    """The places summed up: what must keep nothing, and what may keep something."""
+    summed = dict.fromkeys(("augments", "anchor, under the first site", "anchor, above", "bridges", "rest"), 0)
+    for place, amount in kept.items():
+        kind, _, layer = place.partition(", layer ")
+        if kind == "anchor" and layer:
+            summed["anchor, under the first site" if int(layer) <= first_site else "anchor, above"] += amount
+        else:
+            summed[{"augment": "augments", "bridges": "bridges"}.get(place.split()[0], "rest")] += amount
+    return summed
+
+
+def measured(batch: int, length: int) -> dict[str, int]:
+    """Bytes kept by a training step of the toy, by the kind of place."""
     composed: Any = toy.compose(toy.anchor(), toy.augments(2)).train()
-    text = toy.ids(128, 4)
+    text = toy.ids(length, batch)
     with watching(composed) as kept:
         composed(input_ids=text, labels=text)
-    print(composed.plan)
-    for place, amount in sorted(kept.items()):
-        print(f"{place:24}{amount:14,} bytes")
+    return rows(kept, min(int(site.anchor_layer) for site in composed.plan.graph.sites))
+
+
+def main() -> None:
+    """Make the table."""
+    told = timing.parser(__doc__).parse_args()
+    timing.settle()
+    table = Table("kept", "Kept for the backward pass, toy", told)
+    for place, amount in measured(4, 128).items():
+        none = place in ("augments", "anchor, under the first site")
+        table.count(f"4 x 128 tokens: {place}", amount, "bytes", 0 if none else None)
+    table.write()
 
 
 if __name__ == "__main__":

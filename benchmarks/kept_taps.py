@@ -17,6 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import orchestra
 from benchmarks import timing, toy
+from benchmarks.table import Table
 from orchestra.train.encode import Example
 from orchestra.train.interrupt import Wish
 from orchestra.train.kept import Keeping, collate_kept, keep
@@ -26,17 +27,20 @@ ROWS, LENGTH = 4, 128
 
 
 def main() -> None:
-    """Print the table."""
-    parser = timing.parser(__doc__)
-    parser.add_argument("--real", action="store_true", help="SmolLM2 instead of the toy")
-    told = parser.parse_args()
+    """Make the table."""
+    told = timing.with_real(__doc__).parse_args()
     timing.settle()
-    composed = real() if told.real else toy.compose(toy.anchor(), toy.augments(2))
+    if told.real:
+        table, composed = Table("kept_taps-real", "Training on kept taps, SmolLM2 reading itself", told), real()
+    else:
+        table = Table("kept_taps", "Training on kept taps, toy", told)
+        composed = toy.compose(toy.anchor(), toy.augments(2))
     for ragged in (False, True):
-        measure(composed.train(), ragged=ragged, rounds=told.rounds)
+        measure(table, composed.train(), ragged=ragged, rounds=told.rounds)
+    table.write()
 
 
-def measure(composed: Any, *, ragged: bool, rounds: int) -> None:
+def measure(table: Table, composed: Any, *, ragged: bool, rounds: int) -> None:
     """Time both kinds of step on the same batch, in turns, and compare work and losses."""
     texts = toy.ids(LENGTH, ROWS).tolist()
     examples = [
@@ -63,10 +67,12 @@ def measure(composed: Any, *, ragged: bool, rounds: int) -> None:
 
         times = timing.alternate({"on taps": lambda: whole(True), "whole": lambda: whole(False)}, rounds=rounds)
     share = work[True] / work[False]
-    rows = "ragged rows" if ragged else f"{ROWS} x {LENGTH}"
-    print(f"{rows}: {work[True]:,} of {work[False]:,} FLOPs, {share:.3f}; losses differ by {apart:.1e}")
-    timing.row(f"  step on kept taps / whole step ({rows})", times, "on taps", "whole", 1.1 * share)
-    print(f"  over the share of work that remains: {times.ratio('on taps', 'whole') / share:.3f}   target 1.10")
+    rows = "ragged rows" if ragged else f"{ROWS} x {LENGTH} tokens"
+    table.count(f"{rows}: share of the work that remains", share, "ratio")
+    table.ratio(f"{rows}: time on kept taps / of the whole step", times, "on taps", "whole")
+    over = [each / share for each in times.ratios("on taps", "whole")]
+    table.rounds(f"{rows}: share of the time over that of the work", over, target=1.1)
+    table.count(f"{rows}: difference of the losses", apart, "nats", 1e-5)
 
 
 def flops(run: Any) -> int:

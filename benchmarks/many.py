@@ -1,40 +1,59 @@
 """What one more augment costs: operators and bytes of a step of decoding, and time, at N = 1, 2, 4, 8, 16.
 
-python -m benchmarks.many [--new 64] [--rounds 7]
+python -m benchmarks.many [--new 32] [--rounds 11]
 """
 
 from functools import partial
 from itertools import pairwise
 
 from benchmarks import counting, timing, toy
+from benchmarks.table import Table
 
 COUNTS = (1, 2, 4, 8, 16)
 
 
+def slopes(times: timing.Times, fewer: int, more: int) -> list[float]:
+    """Seconds of one more augment, between two numbers of them, in each round."""
+    few, many = times.seconds[str(fewer)], times.seconds[str(more)]
+    return [(b - a) / (more - fewer) for a, b in zip(few, many, strict=True)]
+
+
 def main() -> None:
-    """Print the table."""
-    parser = timing.parser(__doc__)
-    parser.add_argument("--new", type=int, default=64, help="tokens to write")
+    """Make the table."""
+    parser = timing.parser(__doc__, rounds=11)
+    parser.add_argument("--new", type=int, default=32, help="tokens to write")
     told = parser.parse_args()
     timing.settle()
+    table = Table("many", "One more augment, toy", told)
     anchor, augments = toy.anchor(), toy.augments(max(COUNTS))
-    composed = {count: toy.compose(anchor, dict(list(augments.items())[:count])) for count in COUNTS}
-    counts = {0: counting.count(counting.step(anchor, toy.ids(65)))}
-    counts |= {count: counting.count(counting.step(model, toy.ids(65))) for count, model in composed.items()}
-    for fewer, more in pairwise(counts):
-        operators = (counts[more].num_operators - counts[fewer].num_operators) / (more - fewer)
-        views = (counts[more].views.total() - counts[fewer].views.total()) / (more - fewer)
-        touched = (counts[more].bytes - counts[fewer].bytes) / (more - fewer)
-        print(
-            f"{fewer:3} to {more:2}: {operators:8.2f} operators, {views:8.2f} views, {touched:12.1f} bytes per augment"
-        )
-    prompt = toy.ids(16)
-    ways = {str(count): partial(toy.generate, model, prompt, told.new) for count, model in composed.items()}
+    composed = {number: toy.compose(anchor, dict(list(augments.items())[:number])) for number in COUNTS}
+    counts = {number: counting.count(counting.step(model, toy.ids(65))) for number, model in composed.items()}
+    operators, touched = [], []
+    for fewer, more in pairwise(COUNTS):
+        beyond = counting.beyond(counts[more], counts[fewer])
+        operators.append(beyond[0] / (more - fewer))
+        touched.append(beyond[1] / (more - fewer))
+        table.count(f"one more, from {fewer} to {more}, a step at 65 tokens", operators[-1], "operators")
+        table.count(f"one more, from {fewer} to {more}, a step at 65 tokens", touched[-1], "bytes")
+    table.count("the dearest beyond the cheapest of these", max(operators) - min(operators), "operators", 0)
+    table.count("the dearest beyond the cheapest of these", max(touched) - min(touched), "bytes", 0)
+    ways = {str(number): partial(toy.generate, model, toy.ids(16), told.new) for number, model in composed.items()}
     times = timing.alternate(ways, rounds=told.rounds)
-    for count in COUNTS:
-        print(f"N = {count:2}: {times.of(str(count)) / told.new * 1e3:8.3f} ms per token")
-    early, late = ((times.of(str(b)) - times.of(str(a))) / (b - a) / told.new * 1e3 for a, b in ((1, 4), (4, 16)))
-    print(f"one more augment: {early:.3f} ms per token from 1 to 4, {late:.3f} from 4 to 16, ratio {late / early:.3f}")
+    milliseconds = 1e3 / told.new
+    early, late = slopes(times, 1, 4), slopes(times, 4, 16)
+    table.rounds("one more, from 1 to 4", [each * milliseconds for each in early], "ms per token")
+    table.rounds("one more, from 4 to 16", [each * milliseconds for each in late], "ms per token")
+    ratios = [b / a for a, b in zip(early, late, strict=True)]
+    table.rounds("time of one more, from 4 to 16 / from 1 to 4", ratios, target=1.10)
+    for number in COUNTS:
+        table.point(
+            "augments",
+            number=number,
+            ms_per_token=times.of(str(number)) * milliseconds,
+            operators=counts[number].num_operators,
+            megabytes=counts[number].bytes / 1e6,
+        )
+    table.write()
 
 
 if __name__ == "__main__":

@@ -1,8 +1,11 @@
 """CALM-pytorch 0.2.2, from its package, over the same models and the same sites. `pip install CALM-pytorch==0.2.2`."""
 
+import contextlib
+import io
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -25,6 +28,8 @@ class Logits(nn.Module):
 
 def compose(composed: ComposedModel, anchor: PreTrainedModel, augments: Mapping[str, PreTrainedModel]) -> Any:
     """CALM over copies of the models of a composition; it leaves hooks on those that it is given.
+
+    What it starts at zero is drawn, so that its bridges have something to say.
 
     Raises:
         ModuleNotFoundError: CALM-pytorch is not installed.
@@ -52,9 +57,35 @@ def compose(composed: ComposedModel, anchor: PreTrainedModel, augments: Mapping[
         "heads": heads,
         "dim_head": anchor.config.hidden_size // heads,
     }
-    return CALM(Logits(anchor), params, attn_kwargs=attention, anchor_transformer_blocks=layers(anchor))
+    calm = CALM(Logits(anchor), params, attn_kwargs=attention, anchor_transformer_blocks=layers(anchor))
+    for weight in calm.parameters():
+        if not weight.any():
+            nn.init.normal_(weight, std=0.02)
+    forget(calm)
+    return calm
 
 
-def generate(calm: Any, prompt: Tensor, new: int) -> None:
-    """Write so many tokens; CALM-pytorch always samples, here from the likeliest tokens."""
-    calm.generate(prompt, seq_len=prompt.shape[1] + new)
+def generate(calm: Any, prompt: Tensor, new: int) -> Tensor:
+    """Write so many tokens as CALM-pytorch does, which samples from the likeliest tokens."""
+    return _written(calm, prompt, new)
+
+
+def greedy(calm: Any, prompt: Tensor, new: int) -> Tensor:
+    """Write the likeliest tokens: a threshold of zero leaves one to sample from; its own top_k raises a NameError."""
+    return _written(calm, prompt, new, filter_kwargs={"thres": 0.0})
+
+
+def _written(calm: Any, prompt: Tensor, new: int, **sampling: Any) -> Tensor:
+    with contextlib.redirect_stderr(io.StringIO()):  # its progress bar
+        (written,) = calm.generate(prompt, seq_len=prompt.shape[1] + new, **sampling)
+    forget(calm)
+    return torch.cat([prompt, written[None]], dim=1)
+
+
+def forget(calm: Any) -> None:
+    """Empty the records of its hooks on the anchor, which it keeps for ever: gigabytes in a long run."""
+    for module in calm.anchor_llm.modules():
+        for hook in module._forward_hooks.values():
+            if hasattr(hook, "modules") and hasattr(hook, "output"):
+                hook.modules.clear()
+                hook.output.clear()

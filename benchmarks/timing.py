@@ -5,19 +5,16 @@ Only ratios within one run are worth telling: another process on the machine slo
 
 import argparse
 import gc
-import os
-import platform
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 
 import torch
-import transformers
-
-import orchestra
 
 Way = Callable[[], object]
+RESULTS = Path(__file__).parent / "results" / "speed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,57 +23,51 @@ class Times:
 
     seconds: Mapping[str, tuple[float, ...]]
 
+    @property
+    def rounds(self) -> int:
+        """How often each way was timed."""
+        return min(map(len, self.seconds.values()))
+
     def of(self, way: str) -> float:
         """The median."""
         return median(self.seconds[way])
 
-    def ratio(self, way: str, over: str) -> float:
-        """The median of the ratios of the rounds."""
-        return median(a / b for a, b in zip(self.seconds[way], self.seconds[over], strict=True))
-
-    def spread(self, way: str, over: str) -> tuple[float, float]:
-        """The least and the greatest of these ratios."""
-        ratios = [a / b for a, b in zip(self.seconds[way], self.seconds[over], strict=True)]
-        return min(ratios), max(ratios)
+    def ratios(self, way: str, over: str) -> tuple[float, ...]:
+        """One ratio per round."""
+        return tuple(a / b for a, b in zip(self.seconds[way], self.seconds[over], strict=True))
 
 
-def alternate(ways: Mapping[str, Way], *, rounds: int = 7) -> Times:
-    """Run every way once without looking, then all of them in turns, `rounds` times."""
-    for way in ways.values():
+def alternate(
+    ways: Mapping[str, Way], *, rounds: int = 7, warm: bool = True, clock: Callable[[], float] = time.process_time
+) -> Times:
+    """Run all ways in turns, `rounds` times; before that every way once without looking, unless they are warm."""
+    for way in ways.values() if warm else ():
         way()
     taken: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, way in ways.items():
             gc.collect()
-            started = time.process_time()
+            started = clock()
             way()
-            taken[name].append(time.process_time() - started)
+            taken[name].append(clock() - started)
     return Times(seconds={name: tuple(each) for name, each in taken.items()})
 
 
-def parser(about: str | None) -> argparse.ArgumentParser:
-    """The arguments that all tables have."""
-    made = argparse.ArgumentParser(description=about)
-    made.add_argument("--rounds", type=int, default=7, help="how often each way is timed")
+def parser(about: str | None, *, rounds: int = 7) -> argparse.ArgumentParser:
+    """The arguments that all tables have; what is short takes more rounds."""
+    made = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--rounds", type=int, default=rounds, help="how often each way is timed")
+    made.add_argument("--out", type=Path, default=RESULTS, help="the folder that the table goes to")
+    return made
+
+
+def with_real(about: str | None, *, rounds: int = 7) -> argparse.ArgumentParser:
+    """Likewise, of a table that can be made of real models."""
+    made = parser(about, rounds=rounds)
+    made.add_argument("--real", action="store_true", help="SmolLM2 and real augments, as `make real` fetches them")
     return made
 
 
 def settle() -> None:
-    """One thread, and one line that says what runs."""
+    """One thread: threads that wait for each other cost more than they bring on a busy machine."""
     torch.set_num_threads(1)
-    print(
-        f"orchestra {orchestra.__version__}, torch {torch.__version__}, transformers {transformers.__version__}, "
-        f"Python {platform.python_version()}, {platform.machine()}, {os.cpu_count()} CPUs, one thread",
-        flush=True,
-    )
-
-
-def row(what: str, times: Times, way: str, over: str, target: float | None = None) -> None:
-    """Print one ratio: its median, least and greatest, and what it should be."""
-    least, most = times.spread(way, over)
-    wanted = "" if target is None else f"   target {target:.2f}"
-    print(
-        f"{what:44}{times.of(way):9.3f} s /{times.of(over):9.3f} s = {times.ratio(way, over):6.3f} "
-        f"({least:.3f} to {most:.3f}){wanted}",
-        flush=True,
-    )

@@ -1,11 +1,12 @@
 """The toy: an anchor of 10.5M parameters, augments of 1.8M, one tokenizer, two bridges per augment; random weights."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM, PreTrainedModel
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 import orchestra
 from orchestra import ComposedModel
@@ -43,14 +44,20 @@ def augments(count: int) -> dict[str, PreTrainedModel]:
     return {f"a{index:02}": llama(128, 4, seed=1 + index) for index in range(count)}
 
 
-def compose(anchor: PreTrainedModel, augments: Mapping[str, PreTrainedModel], **words: Any) -> ComposedModel:
+def compose(
+    anchor: PreTrainedModel,
+    augments: Mapping[str, PreTrainedModel],
+    *,
+    bridges: Mapping[str, Any] = MappingProxyType({"every": 2}),
+    tokenizers: Mapping[str, PreTrainedTokenizerBase] | None = None,
+) -> ComposedModel:
     """The composition, its bridges as if trained: gates are open."""
     document = {
         "format": "orchestra/graph@1",
         "anchor": {"model": "memory"},
-        "augments": {name: {"model": "memory", "bridges": {"every": 2}} for name in augments},
+        "augments": {name: {"model": "memory", "bridges": dict(bridges)} for name in augments},
     }
-    composed = orchestra.load(document, models={"anchor": anchor, **augments}, **words)
+    composed = orchestra.load(document, models={"anchor": anchor, **augments}, tokenizers=tokenizers)
     return opened(composed)
 
 
@@ -78,27 +85,3 @@ def generate(model: Any, prompt: Tensor, new: int, **words: Any) -> Tensor:
         **words,
     )
     return written
-
-
-def upto(model: PreTrainedModel, layers: int) -> PreTrainedModel:
-    """A model without its head and without the layers above the first few: what an augment has to run."""
-    body: Any = model.base_model
-    config = type(body.config).from_dict({**body.config.to_dict(), "num_hidden_layers": layers})
-    cut: Any = type(body)(config)
-    cut.load_state_dict(body.state_dict(), strict=False)
-    part: PreTrainedModel = cut.to(body.dtype).eval()
-    return part
-
-
-@torch.no_grad()
-def read_alone(part: Any, tokens: Tensor, prompt: int) -> None:
-    """Read a text as an augment does beside a generation: the prompt at once, then token by token, with a cache."""
-    cache = DynamicCache(config=part.config)
-    part(input_ids=tokens[:, :prompt], past_key_values=cache, use_cache=True)
-    for place in range(prompt, tokens.shape[1] - 1):
-        part(input_ids=tokens[:, place : place + 1], past_key_values=cache, use_cache=True)
-
-
-def parts(composed: ComposedModel) -> list[PreTrainedModel]:
-    """Each augment up to its highest tapped layer, by itself."""
-    return [upto(composed.augment(cost.augment), cost.layers_run) for cost in composed.plan.costs]

@@ -1,6 +1,6 @@
 """What a step of training costs over CALM-pytorch: the same models, sites, batch and optimizer.
 
-python -m benchmarks.train_step [--rounds 7]
+python -m benchmarks.train_step [--rounds 21]
 """
 
 from typing import Any
@@ -8,14 +8,16 @@ from typing import Any
 import torch
 
 from benchmarks import peer, timing, toy
+from benchmarks.table import Table
 
 ROWS, LENGTH = 4, 128
 
 
 def main() -> None:
-    """Print the table."""
-    told = timing.parser(__doc__).parse_args()
+    """Make the table."""
+    told = timing.parser(__doc__, rounds=21).parse_args()
     timing.settle()
+    table = Table("train_step", "Training, toy", told)
     composed: Any = toy.compose(toy.anchor(), toy.augments(2)).train()
     calm = peer.compose(composed, toy.anchor(), toy.augments(2))
     ours = torch.optim.AdamW([weight for _, weight in composed.trainable()])
@@ -27,12 +29,18 @@ def main() -> None:
         optimizer.step()
         optimizer.zero_grad()
 
-    ways: dict[str, timing.Way] = {
-        "composed": lambda: step(ours, composed(input_ids=text[:, :-1], labels=text[:, :-1]).loss),
-        "CALM-pytorch": lambda: step(theirs, calm(text, prompt=text[:, :-1])),
-    }
-    times = timing.alternate(ways, rounds=told.rounds)
-    timing.row(f"train step {ROWS} x {LENGTH}: composed / CALM-pytorch", times, "composed", "CALM-pytorch", 0.9)
+    def own() -> None:
+        step(ours, composed(input_ids=text[:, :-1], labels=text[:, :-1]).loss)
+
+    def peers() -> None:
+        step(theirs, calm(text, prompt=text[:, :-1]))
+        peer.forget(calm)
+
+    times = timing.alternate({"composed": own, "CALM-pytorch": peers}, rounds=told.rounds)
+    table.ratio(f"{ROWS} x {LENGTH} tokens: composed / CALM-pytorch", times, "composed", "CALM-pytorch", 0.9)
+    table.count("composed, one step", times.of("composed") * 1e3, "ms")
+    table.count("CALM-pytorch, one step", times.of("CALM-pytorch") * 1e3, "ms")
+    table.write()
 
 
 if __name__ == "__main__":

@@ -163,7 +163,8 @@ def _stacks(graph: Graph, identity: Callable[[str], Identity]) -> dict[str, Stac
 
 
 def _stack(graph: Graph, node: Node, identity: Callable[[str], Identity]) -> Stack:
-    stack = Stack((site for site in graph.sites if site.augment == node.name), seed=node.seed)
+    seed = node.seed if node.bundle is None else None
+    stack = Stack((site for site in graph.sites if site.augment == node.name), seed=seed)
     if node.bundle is not None:
         expected = {name: tuple(weight.shape) for name, weight in stack.state_dict().items()}
         tensors = read_stack(

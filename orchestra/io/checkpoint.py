@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -129,17 +130,29 @@ def file_sha256(path: Path) -> str:
 
 def remembered_sha256(path: Path) -> str:
     """SHA-256 of a file, remembered by path, size and time of change."""
+    return remembered(path, "sha256", file_sha256)
+
+
+def remembered(path: Path, what: str, digest: Callable[[Path], str]) -> str:
+    """A digest of a file, remembered by path, size and time of change.
+
+    Args:
+        what: its name among those of the same file; another way to compute it needs another name.
+        digest: computes it.
+    """
     stat = path.stat()
     seen = {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
     key = str(path.resolve())
     known = _remembered().get(key)
-    if isinstance(known, dict) and {**known, **seen} == known and isinstance(known.get("sha256"), str):
-        return str(known["sha256"])
+    if not isinstance(known, dict) or {**known, **seen} != known:
+        known = {}
+    if isinstance(found := known.get(what), str):
+        return found
     started = time.time_ns()
-    digest = file_sha256(path)
+    found = digest(path)
     if stat.st_mtime_ns + _SETTLED_NS < started:
-        _remember({**_remembered(), key: {**seen, "sha256": digest}})
-    return digest
+        _remember({**_remembered(), key: {**known, **seen, what: found}})
+    return found
 
 
 def cache_folder() -> Path:

@@ -11,7 +11,7 @@ from orchestra.errors import BundleError, GraphError, ModelError, OrchestraError
 from orchestra.files import TOKENIZER_BYTES
 from orchestra.graph import BundleFacts, Facts, ModelFacts, Origin
 from orchestra.io.bundle import read_config, read_weights_header
-from orchestra.io.checkpoint import fetched, read_json, weight_files
+from orchestra.io.checkpoint import fetched, read_json, remembered, weight_files
 from orchestra.io.gguf_facts import CONVERSION, gguf_config, gguf_tokenizer, is_gguf
 from orchestra.io.gguf_header import GgufHeader, read_gguf
 from orchestra.io.hosted import Hub, Snapshot, cached
@@ -199,8 +199,10 @@ def tokenizer_fingerprint(folder: Path) -> str | None:
     Padding, truncation and chat template do not decide ids, and neither does the version that wrote the file.
     """
     path = folder / "tokenizer.json"
-    if not path.is_file():
-        return None
+    return remembered(path, "tokenizer", _tokenizer_file_digest) if path.is_file() else None
+
+
+def _tokenizer_file_digest(path: Path) -> str:
     content = read_json(path, TOKENIZER_BYTES)
     if not isinstance(content.get("model"), dict):
         raise ModelError(f"{path}: has no model.")

@@ -64,6 +64,13 @@ def is_hub_id(source: str) -> bool:
     return plain and len(source) <= 193 and _ID.fullmatch(source) is not None
 
 
+def is_revision(text: str) -> bool:
+    """Whether it may name a commit, a tag or a branch: the cache keeps files of these names, in folders."""
+    return (
+        text != "" and ".." not in text and not text.startswith(("/", "-")) and "\\" not in text and text.isprintable()
+    )
+
+
 def cache_folder() -> Path:
     """The Hub's cache, where its client keeps it."""
     home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"

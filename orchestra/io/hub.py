@@ -24,7 +24,7 @@ from orchestra.files import TOKENIZER_BYTES
 from orchestra.graph import Origin
 from orchestra.io.bundle import CONFIG_FILE, WEIGHTS_FILE
 from orchestra.io.checkpoint import fetched, weight_names
-from orchestra.io.hosted import CARD_FILE, GRAPH_FILE, MODEL_SUFFIXES, Kind, Snapshot, named
+from orchestra.io.hosted import CARD_FILE, GRAPH_FILE, MODEL_SUFFIXES, Kind, Snapshot, is_revision, named
 from orchestra.problems import printable
 
 UNANSWERED: tuple[type[Exception], ...] = (OSError, HFValidationError, HfHubHTTPError.__bases__[0])
@@ -73,6 +73,8 @@ class Online:
 
     def __call__(self, repo: str, revision: str | None, kind: Kind) -> Snapshot:
         """The files of a repository; see `Hub`."""
+        if revision is not None and not is_revision(revision):
+            raise HubError(f"{revision!r} is no revision's name.")
         commit = self._commits.get((repo, revision), revision)
         self._refuse_long(repo, commit, kind)
         folder = self._fetch(repo, commit, _FIRST if kind == "graph" else _PATTERNS[kind])

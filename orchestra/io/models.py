@@ -16,13 +16,13 @@ from orchestra.errors import ModelError
 from orchestra.files import TOKENIZER_BYTES, check_size
 from orchestra.io.checkpoint import read_json, weight_files
 from orchestra.io.conversion import converted
+from orchestra.io.finite import finite
 from orchestra.io.foreign import UNLOADABLE, misfits, quiet, tokenizers_errors, told
 from orchestra.io.gguf_facts import is_gguf
 from orchestra.io.room import check_room
 from orchestra.io.safetensors_header import read_header
 from orchestra.problems import show
 
-_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)  # packed weights have no extremes to ask for
 _TEXTS = (".json", ".txt", ".model", ".jinja")
 _MOST_BEAMS = 1_000
 _PROBE = "Aa 1\u00e9\u0301, \u4e2d\n"
@@ -115,11 +115,7 @@ def resolve_device(device: str) -> torch.device:
 
 def not_finite(model: PreTrainedModel) -> str | None:
     """The name of a weight that holds NaN or infinity; None where all is well."""
-    for name, weight in model.state_dict().items():
-        # The extremes see NaN and infinity alike, without a copy and without a sum that may overflow.
-        if weight.dtype in _FLOATS and weight.numel() and not all(map(torch.isfinite, weight.aminmax())):
-            return str(name)
-    return None
+    return next((str(name) for name, weight in model.state_dict().items() if not finite(weight)), None)
 
 
 def memory_fingerprint(model: PreTrainedModel) -> str:

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -33,6 +32,7 @@ from orchestra.io.bundle import (
 )
 from orchestra.io.card import card
 from orchestra.io.checkpoint import file_sha256
+from orchestra.io.finite import finite
 from orchestra.io.safetensors_header import FLOATS, Tensors
 from orchestra.problems import printable
 
@@ -131,7 +131,7 @@ def _strange_tensors(found: Tensors, expected: Mapping[str, tuple[int, ...]]) ->
 
 
 def _not_finite(tensors: Mapping[str, Tensor]) -> list[str]:
-    return [name for name, tensor in sorted(tensors.items()) if not torch.isfinite(tensor).all()]
+    return [name for name, tensor in sorted(tensors.items()) if not finite(tensor)]
 
 
 def _as_json(folder: Path, field: str, content: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -46,7 +46,7 @@ class Bridge(nn.Module):
     (arXiv 2204.14198).
     """
 
-    def __init__(self, site: Site, *, seed: int = 0) -> None:
+    def __init__(self, site: Site, *, seed: int | None = 0) -> None:
         super().__init__()
         self.site = site
         self.d_head = site.d_anchor // site.num_heads
@@ -62,7 +62,8 @@ class Bridge(nn.Module):
             self.gate = nn.Parameter(torch.zeros(()))
         elif site.gate == "token":
             self.gate_map = _linear(site.d_anchor, 1, bias=True)
-        self.reset_parameters(seed)
+        if seed is not None:
+            self.reset_parameters(seed)
 
     @torch.no_grad()
     def reset_parameters(self, seed: int) -> None:

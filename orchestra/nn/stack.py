@@ -11,7 +11,8 @@ from orchestra.nn.bridge import Bridge
 class Stack(nn.ModuleDict):
     """The bridges of one augment, by the key of their site; what a bundle holds."""
 
-    def __init__(self, sites: Iterable[Site], *, seed: int = 0) -> None:
+    def __init__(self, sites: Iterable[Site], *, seed: int | None = 0) -> None:
+        """Fresh bridges; with None for a seed, weights that are still to be filled."""
         super().__init__({site.key: Bridge(site, seed=seed) for site in sites})
 
     def bridge(self, site: Site) -> Bridge:

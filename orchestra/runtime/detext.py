@@ -14,7 +14,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from orchestra.errors import ComposeError
-from orchestra.runtime.traits import describe, flat
+from orchestra.runtime.traits import decoder
 
 _BYTE = re.compile("<0x[0-9A-Fa-f]{2}>")
 
@@ -64,7 +64,7 @@ class Detext:
             )
         self._special = {index: template.get(name, "").encode() for index, name in names.items()}
         self._added = {index: token.content.encode() for index, token in added.items()}
-        self._rules = flat(describe(tokenizer).get("decoder"))
+        self._rules = decoder(tokenizer)
         self._dropped = sum(_leading(rule) for rule in self._rules)
         self._bytes = {piece: byte for byte, piece in _alphabet().items()}
         self._pieces: dict[int, bytes] = {}
@@ -109,7 +109,7 @@ def why_unreadable(tokenizer: PreTrainedTokenizerBase) -> Iterator[str]:
     if not tokenizer.is_fast:
         yield f"it is a {type(tokenizer).__name__}, which has no fast backend (tokenizer.json)"
         return
-    rules = flat(describe(tokenizer).get("decoder"))
+    rules = decoder(tokenizer)
     if not rules:
         yield "it has no decoder, so that its tokens would be joined by blanks that are not in the text"
     fused = False

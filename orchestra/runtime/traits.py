@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tokenizers import Tokenizer
+from tokenizers.models import BPE
 from transformers import PreTrainedTokenizerBase
 
 _BLANKS_GO = ("WhitespaceSplit", "Whitespace", "BertPreTokenizer")
@@ -49,6 +50,12 @@ def describe(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
     return content
 
 
+def decoder(tokenizer: PreTrainedTokenizerBase) -> list[dict[str, Any]]:
+    """The parts of its decoder, without a look at the rest of it: a large vocabulary takes a second."""
+    part = tokenizer.backend_tokenizer.decoder
+    return [] if part is None else flat(json.loads(part.__getstate__()))
+
+
 def traits(content: Mapping[str, Any]) -> Traits:
     """Read them from the content of a tokenizer.json."""
     model, normalisers = content["model"], flat(content.get("normalizer"))
@@ -73,12 +80,13 @@ def why_unfoldable(tokenizer: PreTrainedTokenizerBase) -> Iterator[str]:
     if not tokenizer.is_fast:
         yield f"it is a {type(tokenizer).__name__}, which has no fast backend (tokenizer.json)"
         return
+    if isinstance(tokenizer.backend_tokenizer.model, BPE):
+        if dropout := tokenizer.backend_tokenizer.model.dropout:
+            yield f"it tokenizes by chance (dropout {dropout})"
+        return
     model = describe(tokenizer)["model"]
-    if model.get("dropout"):
-        yield f"it tokenizes by chance (dropout {model['dropout']})"
-    known = model["vocab"]
-    unknown = model.get("unk_id") if model["type"] == "Unigram" else known.get(model.get("unk_token"))
-    if unknown is None and model["type"] != "BPE":
+    unknown = model.get("unk_id") if model["type"] == "Unigram" else model["vocab"].get(model.get("unk_token"))
+    if unknown is None:
         yield f"its {model['type']} has no token for what it does not know"
 
 

@@ -14,6 +14,7 @@ from orchestra.io.checkpoint import (
     file_sha256,
     fingerprint,
     read_json,
+    remembered,
     remembered_sha256,
     weight_files,
     write_atomically,
@@ -328,3 +329,22 @@ def test_writers_at_the_same_time_do_not_touch_each_others_files(
     monkeypatch.setattr(Path, "replace", meets_another)
     write_atomically(tmp_path / "a", "first")
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a": "first"}
+
+
+def test_each_digest_of_a_file_is_remembered_by_its_name_until_the_file_changes(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"one")
+    os.utime(path, (1, 1))
+    asked: list[str] = []
+
+    def digest(name: str) -> str:
+        def compute(_: Path) -> str:
+            asked.append(name)
+            return f"{name} {len(asked)}"
+
+        return remembered(path, name, compute)
+
+    assert [digest("a"), digest("b"), digest("a"), digest("b")] == ["a 1", "b 2", "a 1", "b 2"]
+    path.write_bytes(b"other")
+    os.utime(path, (2, 2))
+    assert [digest("b"), digest("a"), digest("a")] == ["b 3", "a 4", "a 4"]

@@ -113,6 +113,15 @@ def test_every_refusal_says_what_to_do(
         Online(token=token)(repo, revision, "model")
 
 
+@pytest.mark.parametrize("revision", ["../../../stray", "/stray", "..\\stray", "a\nb", "-stray", ""])
+def test_a_revision_cannot_lead_out_of_the_cache(hub: Hub, own_cache: Path, revision: str) -> None:
+    commit = hub.add("acme/kv", SMALL)
+    hub.repositories["acme/kv"].branches[revision] = commit
+    with pytest.raises(HubError, match=exactly(f"{revision!r} is no revision's name.")):
+        Online()("acme/kv", revision, "model")
+    assert list(own_cache.iterdir()) == []
+
+
 def test_a_hub_that_is_not_there_is_said_to_be(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:1")
     with pytest.raises(HubError, match=r"^acme/kv was not reached to the end; what arrived whole is kept, so try"):

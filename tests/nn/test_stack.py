@@ -1,8 +1,10 @@
 from dataclasses import replace
 
+import pytest
 import torch
 
 from orchestra.graph import Site
+from orchestra.nn.bridge import Bridge
 from orchestra.nn.stack import Stack
 
 FIRST = Site(augment="kv", augment_layer=2, anchor_layer="embedding", d_augment=5, d_anchor=14, num_heads=7)
@@ -28,3 +30,10 @@ def test_making_a_stack_leaves_the_global_seed_alone() -> None:
     before = torch.get_rng_state()
     Stack(SITES)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_stack_without_a_seed_draws_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Bridge, "reset_parameters", lambda *_: pytest.fail("weights were drawn"))
+    shapes = {name: weight.shape for name, weight in Stack(SITES, seed=None).state_dict().items()}
+    monkeypatch.undo()
+    assert shapes == {name: weight.shape for name, weight in Stack(SITES).state_dict().items()}

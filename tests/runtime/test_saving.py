@@ -10,7 +10,7 @@ import torch
 
 import orchestra
 from orchestra import HubError
-from tests import hubserver, tiny
+from tests import folders, hubserver, tiny
 from tests.hubserver import OWNER, Hub
 
 
@@ -62,3 +62,13 @@ def test_a_composition_of_folders_is_refused_before_anything_is_sent(hub: Hub, p
     with pytest.raises(HubError, match=f"^{re.escape(message)}$"):
         composed.push_to_hub("acme/duo", token=OWNER)
     assert hub.asked == []
+
+
+def test_a_tokenizer_of_its_own_goes_along_and_is_read_there(hosted: Hub, tmp_path: Path) -> None:
+    folders.tokenizer(tmp_path / "words")
+    composed = orchestra.load(document(tokenizer=str(tmp_path / "words")))
+    composed.push_to_hub("acme/duo", token=OWNER)
+    other = orchestra.load("acme/duo")
+    (kv,) = other.plan.graph.augments
+    assert str(kv.tokenizer).endswith("/tokenizers/kv")
+    assert torch.equal(other(tiny.tokens()).logits, composed(tiny.tokens()).logits)
