@@ -18,6 +18,7 @@ from orchestra.io.lock import lock_path, verify
 from orchestra.io.merge import model_folder
 from orchestra.io.merge_facts import weights_fingerprint
 from orchestra.io.models import load_model, memory_fingerprint, not_finite, resolve_device
+from orchestra.io.room import check_memory
 from orchestra.io.stacks import read_stack
 from orchestra.nn.stack import Stack
 from orchestra.paper import fetched_plan
@@ -72,6 +73,7 @@ def load(
     document = read(source, revision=revision, hub=hub)
     planned = fetched_plan(document, hub, known=_known(given), tokenizers=_fingerprints(words))
     _verify(document, planned, besides={*(f"{name}.model" for name in given), *(f"{name}.tokenizer" for name in words)})
+    check_memory(planned)
     known = read_tokenizers(planned.graph, words)
     graph, streams = settle(planned.graph, known)
     identity = _identities(graph, given)

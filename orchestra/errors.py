@@ -14,6 +14,10 @@ OrchestraError
 """
 
 from collections.abc import Iterable
+from itertools import islice
+
+SHOWN = 100
+"""How many problems an error lists; of more it says only that there are more."""
 
 
 class OrchestraError(Exception):
@@ -21,8 +25,9 @@ class OrchestraError(Exception):
 
     @classmethod
     def listing(cls, problems: Iterable[str]) -> "OrchestraError":
-        """One error that names every problem, a line each."""
-        return cls("\n".join(problems))
+        """One error that names every problem, a line each; what a hostile file may cause without end is cut."""
+        lines = list(islice(problems, SHOWN + 1))
+        return cls("\n".join([*lines[:SHOWN], "and more problems."] if len(lines) > SHOWN else lines))
 
 
 class SpecError(OrchestraError):

@@ -13,6 +13,7 @@ import networkx as nx
 
 from orchestra.errors import GraphError
 from orchestra.merging.merge import Merge
+from orchestra.problems import show
 from orchestra.spec import AugmentSpec, BridgeRecipe, GraphSpec
 
 ALIGNMENT_VERSION = 1
@@ -224,14 +225,14 @@ def _node(name: str, augment: AugmentSpec, facts: Facts) -> Node:
         bundle_origin=facts.bundles[name].origin if name in facts.bundles else None,
         seed=augment.bridges.seed if isinstance(augment.bridges, BridgeRecipe) else 0,
         context=augment.context,
-        reads="stream" if _reads_a_stream(augment, facts.models["anchor"], facts.models[name]) else "ids",
+        reads="stream" if reads_a_stream(augment, facts.models["anchor"], facts.models[name]) else "ids",
         tokenizer=facts.tokenizers.get(name),
         template=augment.template,
         tail=augment.tail,
     )
 
 
-def _reads_a_stream(augment: AugmentSpec, anchor: ModelFacts, reader: ModelFacts) -> bool:
+def reads_a_stream(augment: AugmentSpec, anchor: ModelFacts, reader: ModelFacts) -> bool:
     """Whether an augment cannot take the anchor's ids; tokenizers that are not both known are taken to be alike."""
     known = anchor.tokenizer is not None and reader.tokenizer is not None
     return augment.template is not None or (known and anchor.tokenizer != reader.tokenizer)
@@ -252,11 +253,21 @@ def _place(name: str, augment: AugmentSpec, facts: Facts) -> tuple[list[Site], l
         heads = f"{field_} ({bundle.source}) has the number of heads"
     else:
         return [], []  # the bundle could not be read, and that has been said
-    problems = [*_past_the_end(sites, where, anchor, reader), *_doubles(sites, where)]
+    problems = misplaced(sites, where, heads, anchor=anchor, augment=reader)
     if name in facts.bundles:
         problems += _bundle_misfits(facts.bundles[name], field_, anchor, reader)
-    problems += dict.fromkeys(line for site in sites for line in _head_misfits(site, heads))
     return sites, problems
+
+
+def misplaced(sites: Sequence[Site], where: str, heads: str, *, anchor: ModelFacts, augment: ModelFacts) -> list[str]:
+    """What keeps sites from being between two models.
+
+    Args:
+        where: names the list of sites.
+        heads: begins a sentence about the number of heads.
+    """
+    head_misfits = dict.fromkeys(line for site in sites for line in _head_misfits(site, heads))
+    return [*_past_the_end(sites, where, anchor, augment), *_doubles(sites, where), *head_misfits]
 
 
 def recipe_sites(name: str, recipe: BridgeRecipe, *, anchor: ModelFacts, augment: ModelFacts) -> list[Site]:
@@ -297,7 +308,7 @@ def _past_the_end(sites: Sequence[Site], where: str, anchor: ModelFacts, augment
         ):
             if layer != "embedding" and layer >= facts.num_layers:
                 yield (
-                    f"{where}.{index}.{field_} is {layer}, but {model} has {facts.num_layers} "
+                    f"{where}.{index}.{field_} is {show(layer)}, but {model} has {facts.num_layers} "
                     + (f"layers, numbered 0 to {facts.num_layers - 1}." if facts.num_layers > 1 else "layer, number 0.")
                 )
 
@@ -330,7 +341,7 @@ def _bundle_misfits(bundle: BundleFacts, field_: str, anchor: ModelFacts, augmen
 
 def _head_misfits(site: Site, heads: str) -> Iterator[str]:
     if site.d_anchor % site.num_heads:
-        yield f"{heads} {site.num_heads}, which does not divide the anchor's width {site.d_anchor}."
+        yield f"{heads} {show(site.num_heads)}, which does not divide the anchor's width {site.d_anchor}."
     elif site.positions == "rotary" and (site.d_anchor // site.num_heads) % 2:
         yield (
             f"{heads} {site.num_heads}, which leaves each head the width {site.d_anchor // site.num_heads}; "

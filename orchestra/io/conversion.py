@@ -13,15 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.modeling_gguf_pytorch_utils import TensorProcessor, get_gguf_hf_weights_map
 
 from orchestra.errors import ModelError
 from orchestra.io.checkpoint import cache_folder, remembered_sha256
-from orchestra.io.foreign import UNLOADABLE, misfits, quiet, told
+from orchestra.io.foreign import UNLOADABLE, misfits, quiet, tokenizers_errors, told
 from orchestra.io.gguf_facts import CONVERSION, gguf_config, gguf_tokenizer
 from orchestra.io.gguf_header import HALVES, GgufHeader, read_gguf
 from orchestra.io.kept import is_whole, kept
+from orchestra.io.room import check_room
+from orchestra.problems import printable
 
 _NEEDED = ("gguf", "accelerate")
 _SOURCE = "source.gguf"
@@ -57,7 +59,9 @@ def _write(path: Path, header: GgufHeader, folder: Path) -> None:
     source.mkdir()
     (source / _SOURCE).symlink_to(path.resolve())
     try:
-        with quiet():
+        with quiet(), tokenizers_errors():
+            config = AutoConfig.from_pretrained(source, gguf_file=_SOURCE, local_files_only=True)
+            check_room(path, config, [header])
             model, report = _model(source, header)
             wrong = [*misfits(report, model), *_left_over(model, header)]
             if wrong:
@@ -99,7 +103,7 @@ def _left_over(model: Any, header: GgufHeader) -> Iterator[str]:
     """The tensors that no weight of the model takes: transformers 5.23 passes over them in silence."""
     taken = get_gguf_hf_weights_map(model, TensorProcessor())
     for name in sorted(header.shapes.keys() - taken.keys()):
-        yield f"{name} is left over"
+        yield f"{printable(name)} is left over"
 
 
 def _dtype(header: GgufHeader) -> torch.dtype:

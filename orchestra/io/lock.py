@@ -12,11 +12,13 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, ValidationError
 
 from orchestra.errors import LockError
+from orchestra.files import CONFIG_BYTES, read_text, strict_json
 from orchestra.graph import Graph, Node, Origin
 from orchestra.io.bundle import CONFIG_FILE, WEIGHTS_FILE
 from orchestra.io.checkpoint import remembered_sha256, weight_files, write_atomically
 from orchestra.io.hosted import MODEL_SUFFIXES
 from orchestra.merging.document import references
+from orchestra.problems import printable
 from orchestra.spec import Closed, GraphSpec, Text
 
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -69,8 +71,8 @@ def read_lock(path: Path) -> Lock | None:
         LockError: it cannot be read, or is none.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-        json.loads(text)
+        text = read_text(path, CONFIG_BYTES)
+        strict_json(text)
         return Lock.model_validate_json(text)
     except FileNotFoundError:
         return None
@@ -79,7 +81,7 @@ def read_lock(path: Path) -> Lock | None:
     except ValidationError as error:  # a ValueError, as the next one: it comes first
         details = error.errors(include_url=False)
         raise LockError.listing(
-            f"{path}: {'.'.join(map(str, detail['loc']))}: {detail['msg'][0].lower()}{detail['msg'][1:]}."
+            f"{path}: {'.'.join(map(printable, detail['loc']))}: {detail['msg'][0].lower()}{detail['msg'][1:]}."
             for detail in details
         ) from error
     except (ValueError, RecursionError) as error:
@@ -99,7 +101,9 @@ def pinned(spec: GraphSpec, lock: Lock, path: Path) -> GraphSpec:
         if field in fields and fields[field] != (pin.source, pin.revision)
     ]
     problems += [f"{path}: {field} is not locked" for field in fields if field not in lock.pins]
-    problems += [f"{path}: locks {field}, which the graph does not name" for field in lock.pins if field not in fields]
+    problems += [
+        f"{path}: locks {printable(field)}, which the graph does not name" for field in lock.pins if field not in fields
+    ]
     if problems:
         raise LockError.listing(f"{problem}; lock the graph again." for problem in problems)
     commits = {field: pin.commit for field, pin in lock.pins.items() if pin.commit is not None}
@@ -165,7 +169,7 @@ def _changes(place: _Place, locked: Mapping[str, str]) -> Iterator[str]:
     found = _digests(place)
     for name in sorted(locked.keys() | found.keys()):
         if name not in found:
-            yield f"{name} is locked, and missing in {place.path}."
+            yield f"{printable(name)} is locked, and missing in {place.path}."
         elif name not in locked:
             yield f"{name} is in {place.path}, and not locked."
         elif found[name] != locked[name]:
