@@ -34,8 +34,8 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-PAPER_HALF := orchestra/errors.py,orchestra/problems.py,orchestra/spec.py,orchestra/graph.py,orchestra/plan.py
-PAPER_HALF := $(PAPER_HALF),orchestra/draw.py,orchestra/paper.py
+PAPER_HALF := orchestra/errors.py,orchestra/files.py,orchestra/problems.py,orchestra/spec.py,orchestra/graph.py
+PAPER_HALF := $(PAPER_HALF),orchestra/plan.py,orchestra/draw.py,orchestra/paper.py,orchestra/merging/*
 
 # Branches: all of the paper half, of nn and of runtime, 90% of the whole.
 cov: $(READY)

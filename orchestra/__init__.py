@@ -13,6 +13,7 @@ from orchestra.errors import (
     GraphError,
     HubError,
     LockError,
+    MergeError,
     ModelError,
     OrchestraError,
     SpecError,
@@ -21,6 +22,7 @@ from orchestra.errors import (
 
 if TYPE_CHECKING:
     from orchestra.api import load
+    from orchestra.io.merge import merge
     from orchestra.runtime.model import ComposedModel
 
 __version__ = "0.1.0"
@@ -32,15 +34,21 @@ __all__ = [
     "GraphError",
     "HubError",
     "LockError",
+    "MergeError",
     "ModelError",
     "OrchestraError",
     "SpecError",
     "TrainError",
     "load",
+    "merge",
 ]
 
 # Loaded on first use: `orchestra check` must not wait for torch.
-_LAZY = {"load": "orchestra.api", "ComposedModel": "orchestra.runtime.model"}
+_LAZY = {
+    "load": "orchestra.api",
+    "merge": "orchestra.io.merge",
+    "ComposedModel": "orchestra.runtime.model",
+}
 
 
 def __getattr__(name: str) -> Any:

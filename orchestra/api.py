@@ -11,12 +11,14 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from orchestra.errors import BundleError, ModelError
 from orchestra.graph import Feed, Graph, ModelFacts, Node
 from orchestra.io.bundle import Identity, identify
-from orchestra.io.checkpoint import fingerprint
 from orchestra.io.document import Document, read
 from orchestra.io.facts import config_facts, tokenizer_digest
 from orchestra.io.hub import Online
 from orchestra.io.lock import lock_path, verify
+from orchestra.io.merge import model_folder
+from orchestra.io.merge_facts import weights_fingerprint
 from orchestra.io.models import load_model, memory_fingerprint, not_finite, resolve_device
+from orchestra.io.room import check_memory
 from orchestra.io.stacks import read_stack
 from orchestra.nn.stack import Stack
 from orchestra.paper import fetched_plan
@@ -62,6 +64,7 @@ def load(
         ModelError: a model or a tokenizer cannot be loaded, is none, or does not belong to the other; or a model
             holds NaN.
         ComposeError: a tokenizer cannot be read as a stream, or into one.
+        MergeError: a model that is a merge cannot be made.
         BundleError: a bundle does not fit.
         HubError: a repository is not to be had.
         LockError: a file is not the one that the lock beside the graph names.
@@ -71,6 +74,7 @@ def load(
     document = read(source, revision=revision, hub=hub)
     planned = fetched_plan(document, hub, known=_known(given), tokenizers=_fingerprints(words))
     _verify(document, planned, besides={*(f"{name}.model" for name in given), *(f"{name}.tokenizer" for name in words)})
+    check_memory(planned)
     known = read_tokenizers(planned.graph, words)
     graph, streams = settle(planned.graph, known)
     identity = _identities(graph, given)
@@ -141,7 +145,7 @@ def _identities(graph: Graph, given: Mapping[str, PreTrainedModel]) -> Callable[
     def identity(name: str) -> Identity:
         node = nodes[name]
         own = name if name in given else None
-        weights = memory_fingerprint(given[name]) if own else fingerprint(Path(node.facts.source))
+        weights = memory_fingerprint(given[name]) if own else weights_fingerprint(node.facts)
         ahead = node.reads == "stream" and node.tail == "provisional"
         return identify(node.facts, weights, name=own, template=node.template, provisional=ahead)
 
@@ -183,7 +187,7 @@ def _load_models(graph: Graph, given: Mapping[str, PreTrainedModel]) -> dict[str
     for name, node in sorted(nodes.items(), key=lambda item: item[1].dtype != "auto"):
         key = (node.facts.source, node.dtype, devices[name])
         if key not in held:
-            held[key] = load_model(Path(node.facts.source), dtype=node.dtype, device=devices[name])
+            held[key] = load_model(model_folder(node.facts), dtype=node.dtype, device=devices[name])
             held[node.facts.source, str(held[key].dtype).removeprefix("torch."), devices[name]] = held[key]
         loaded[name] = held[key]
     for node in (graph.anchor, *graph.augments):

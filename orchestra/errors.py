@@ -4,6 +4,7 @@ OrchestraError
 ├── SpecError        the JSON is not a graph                     (fix the file)
 ├── GraphError       the graph cannot exist                      (fix the wiring)
 ├── ModelError       a model's files are missing or damaged      (fix the folder)
+├── MergeError       models cannot be merged as a recipe says    (fix the recipe)
 ├── BundleError      the bridge weights do not fit               (fix the bundle)
 ├── HubError         the Hub has it not, or does not give it     (fix the id, the revision or the login)
 ├── LockError        a file is not the one that is locked        (fix the file, or lock again)
@@ -13,6 +14,10 @@ OrchestraError
 """
 
 from collections.abc import Iterable
+from itertools import islice
+
+SHOWN = 100
+"""How many problems an error lists; of more it says only that there are more."""
 
 
 class OrchestraError(Exception):
@@ -20,8 +25,9 @@ class OrchestraError(Exception):
 
     @classmethod
     def listing(cls, problems: Iterable[str]) -> "OrchestraError":
-        """One error that names every problem, a line each."""
-        return cls("\n".join(problems))
+        """One error that names every problem, a line each; what a hostile file may cause without end is cut."""
+        lines = list(islice(problems, SHOWN + 1))
+        return cls("\n".join([*lines[:SHOWN], "and more problems."] if len(lines) > SHOWN else lines))
 
 
 class SpecError(OrchestraError):
@@ -34,6 +40,10 @@ class GraphError(OrchestraError):
 
 class ModelError(OrchestraError):
     """The files of a model are missing, damaged, or of a kind that is not loaded."""
+
+
+class MergeError(OrchestraError):
+    """A merge cannot be made: its recipe, the models that it names, or what came of them."""
 
 
 class BundleError(OrchestraError):

@@ -13,6 +13,8 @@ import networkx as nx
 
 from orchestra import wiring
 from orchestra.errors import GraphError
+from orchestra.merging.merge import Merge
+from orchestra.problems import show
 from orchestra.spec import AugmentSpec, BridgeRecipe, GraphSpec
 from orchestra.wiring import ANCHOR
 
@@ -43,6 +45,7 @@ class ModelFacts:
         num_params, weight_bytes: read from the headers of its files; None when unknown.
         conversion: how its file becomes tensors, for one that is not safetensors.
         origin: whence on the Hub it came; None for one that did not.
+        merge: how it is made, for one that is merged of others.
     """
 
     source: str
@@ -56,6 +59,7 @@ class ModelFacts:
     weight_bytes: int | None = None
     conversion: str | None = None
     origin: Origin | None = None
+    merge: Merge | None = None
 
     @property
     def name(self) -> str:
@@ -300,8 +304,8 @@ def _place_all(spec: GraphSpec, facts: Facts) -> tuple[list[Site], list[str]]:
 def unsupported(spec: GraphSpec) -> Iterator[str]:
     """Fields that the format has and this version cannot serve yet: refused, never ignored."""
     for name, model in (("anchor", spec.anchor), *((f"augments.{n}", a) for n, a in sorted(spec.augments.items()))):
-        if not isinstance(model.model, str):
-            yield f"{name}.model is a merge; this version loads folders only. Merge first, and name the folder."
+        if not isinstance(model.model, str) and model.revision is not None:
+            yield f"{name}.revision is {model.revision!r}, but its model is a merge, which has none; drop it."
     for name, augment in sorted(spec.augments.items()):
         if isinstance(augment.bridges, str) and not isinstance(augment.into, dict) and len(augment.into) > 1:
             yield (
@@ -326,14 +330,14 @@ def _node(name: str, augment: AugmentSpec, facts: Facts) -> Node:
         bundle=only.source if only else None,
         bundle_origin=only.origin if only else None,
         context=augment.context,
-        reads="stream" if _reads_a_stream(augment, facts.models["anchor"], facts.models[name]) else "ids",
+        reads="stream" if reads_a_stream(augment, facts.models["anchor"], facts.models[name]) else "ids",
         tokenizer=facts.tokenizers.get(name),
         template=augment.template,
         tail=augment.tail,
     )
 
 
-def _reads_a_stream(augment: AugmentSpec, anchor: ModelFacts, reader: ModelFacts) -> bool:
+def reads_a_stream(augment: AugmentSpec, anchor: ModelFacts, reader: ModelFacts) -> bool:
     """Whether an augment cannot take the anchor's ids; tokenizers that are not both known are taken to be alike."""
     known = anchor.tokenizer is not None and reader.tokenizer is not None
     return augment.template is not None or (known and anchor.tokenizer != reader.tokenizer)
@@ -360,12 +364,25 @@ def _place(
         heads = f"{field_} ({bundle.source}) has the number of heads"
     else:
         return [], []  # the bundle could not be read, and that has been said
-    problems = [*_past_the_end(sites, where, whom, fed, reader), *_doubles(sites, where)]
+    problems = misplaced(sites, where, heads, anchor=fed, augment=reader, whom=whom)
     problems += _unread(sites, where, into, fed.num_layers, run or fed.num_layers)
     if stack in facts.bundles:
         problems += _bundle_misfits(facts.bundles[stack], field_, whom, fed, reader)
-    problems += dict.fromkeys(line for site in sites for line in _head_misfits(site, heads, whom))
     return sites, problems
+
+
+def misplaced(
+    sites: Sequence[Site], where: str, heads: str, *, anchor: ModelFacts, augment: ModelFacts, whom: str = "the anchor"
+) -> list[str]:
+    """What keeps sites from being between two models.
+
+    Args:
+        where: names the list of sites.
+        heads: begins a sentence about the number of heads.
+        whom: names the model that is fed.
+    """
+    head_misfits = dict.fromkeys(line for site in sites for line in _head_misfits(site, heads, whom))
+    return [*_past_the_end(sites, where, whom, anchor, augment), *_doubles(sites, where), *head_misfits]
 
 
 def recipe_sites(
@@ -411,7 +428,7 @@ def _past_the_end(
         ):
             if layer != "embedding" and layer >= facts.num_layers:
                 yield (
-                    f"{where}.{index}.{field_} is {layer}, but {model} has {facts.num_layers} "
+                    f"{where}.{index}.{field_} is {show(layer)}, but {model} has {facts.num_layers} "
                     + (f"layers, numbered 0 to {facts.num_layers - 1}." if facts.num_layers > 1 else "layer, number 0.")
                 )
 
@@ -456,7 +473,7 @@ def _bundle_misfits(
 
 def _head_misfits(site: Site, heads: str, whom: str) -> Iterator[str]:
     if site.d_anchor % site.num_heads:
-        yield f"{heads} {site.num_heads}, which does not divide {whom}'s width {site.d_anchor}."
+        yield f"{heads} {show(site.num_heads)}, which does not divide {whom}'s width {site.d_anchor}."
     elif site.positions == "rotary" and (site.d_anchor // site.num_heads) % 2:
         yield (
             f"{heads} {site.num_heads}, which leaves each head the width {site.d_anchor // site.num_heads}; "

@@ -1,6 +1,7 @@
 """plan(): from a document to what it would run, before a weight is read. No torch, no transformers, no network."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from orchestra.graph import ModelFacts
 from orchestra.io.document import Document, read
 from orchestra.io.facts import gather
 from orchestra.io.hosted import Fetching, Hub, cached
+from orchestra.io.merge_facts import gather_merges
+from orchestra.io.places import Places
 from orchestra.plan import Plan
 
 
@@ -45,8 +48,12 @@ def plan(
         if strangers := sorted(set(by_name or {}) - {*names}):
             told = ", ".join(names)
             raise GraphError(f"{given} has {strangers[0]!r}, which the graph does not name; it names {told}.")
-    facts, problems = gather(document.spec, document.folder, known, tokenizers, root=document.root, hub=hub)
-    return plans.plan(graphs.check(document.spec, facts, problems))
+    places = Places(folder=document.folder, root=document.root, hub=hub)
+    merged, own, unmade = gather_merges(document.spec, places, known or {})
+    held = {**merged, **(known or {})}
+    facts, problems = gather(document.spec, document.folder, held, tokenizers, root=document.root, hub=hub)
+    facts = replace(facts, tokenizers={**own, **facts.tokenizers})
+    return plans.plan(graphs.check(document.spec, facts, [*unmade, *problems]))
 
 
 def fetched_plan(

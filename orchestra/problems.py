@@ -43,7 +43,7 @@ class _Spot:
 
     @property
     def name(self) -> str:
-        return ".".join(map(_printable, self.path))
+        return ".".join(map(printable, self.path))
 
     def fields(self) -> dict[str, str]:
         """The fields that the holder may have, and what they are for."""
@@ -64,12 +64,11 @@ def lines(error: ValidationError, root: type[BaseModel]) -> Iterator[str]:
     for detail in error.errors(include_url=False):
         spot = _spot(root, detail["loc"])
         spots.setdefault(spot.path, spot).errors.setdefault(detail["type"], detail)
+    holders = {path[:depth] for path in spots for depth in range(len(path))}
     misspelt = {(*spot.path[:-1], spot.meant()) for spot in spots.values() if "extra_forbidden" in spot.errors}
     for spot in spots.values():
-        depth = len(spot.path)
         # A field that may be several things is refused once for each of them: what lies deeper says why.
-        deeper = any(len(other) > depth and other[:depth] == spot.path for other in spots)
-        if not deeper and not ("missing" in spot.errors and spot.path in misspelt):
+        if spot.path not in holders and not ("missing" in spot.errors and spot.path in misspelt):
             yield from _lines(spot)
 
 
@@ -129,13 +128,13 @@ def _lines(spot: _Spot) -> Iterator[str]:
         purpose = spot.fields()[str(spot.path[-1])]
         yield f"{spot.name} is missing: {purpose[0].lower()}{purpose[1:]}"
     elif spot.path[-1] == "[key]":
-        container = ".".join(map(_printable, spot.path[:-2]))
-        yield f"{container} has the name {_show(spot.path[-2])}; allowed: {_allowed(spot)}."
+        container = ".".join(map(printable, spot.path[:-2]))
+        yield f"{container} has the name {show(spot.path[-2])}; allowed: {_allowed(spot)}."
     elif "value_error" in errors:
         yield from (f"{spot.name}: {line}." for line in str(errors["value_error"]["ctx"]["error"]).splitlines())
     else:
         found = next(iter(errors.values()))["input"]
-        yield f"{spot.name} is {_show(found)}; allowed: {_allowed(spot)}."
+        yield f"{spot.name} is {show(found)}; allowed: {_allowed(spot)}."
 
 
 def _allowed(spot: _Spot) -> str:
@@ -143,12 +142,16 @@ def _allowed(spot: _Spot) -> str:
     return ", or ".join(texts).replace("'", '"')
 
 
-def _show(value: object) -> str:
+def show(value: object) -> str:
+    """A value as the document writes it, cut where it is long."""
+    if isinstance(value, int) and value.bit_length() > 8_000:  # Python writes no more than 4300 digits
+        return "a number of thousands of digits"
     text = json.dumps(value, default=str)
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def _printable(part: object) -> str:
-    """A part of a path, on one line whatever the document says."""
+def printable(part: object, limit: int = 200) -> str:
+    """A name that somebody else chose, cut, and on one line whatever it holds."""
     text = str(part)
+    text = text if len(text) <= limit else f"{text[: limit - 3]}..."
     return text if text.isprintable() else json.dumps(text)[1:-1]

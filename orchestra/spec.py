@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from orchestra import problems
 from orchestra.errors import SpecError
+from orchestra.files import GRAPH_BYTES, read_text, repeated
 
 FORMAT = "orchestra/graph@1"
 
@@ -83,7 +84,10 @@ class MergeSource(Closed):
     """A model that is a merge of models: a mergekit recipe, and whose tokenizer the result takes."""
 
     merge: dict[str, Any] = Field(description="A mergekit recipe.")
-    tokenizer: Text | None = Field(default=None, description="Folder or Hub id of the tokenizer.")
+    tokenizer: Text | None = Field(
+        default=None, description="Folder of the tokenizer; default: what the recipe says, else the base model's."
+    )
+    seed: int = Field(default=0, ge=0, description="Seeds the methods that drop weights at random.")
 
 
 class ModelSpec(Closed):
@@ -159,7 +163,7 @@ def read(path: Path) -> GraphSpec:
         SpecError: the file is missing, is not JSON, or is not a graph; every problem is listed.
     """
     try:
-        return parse(_json(path.read_text(encoding="utf-8")))
+        return parse(_json(read_text(path, GRAPH_BYTES)))
     except OSError as error:
         raise SpecError(f"{path}: cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
@@ -199,11 +203,10 @@ def schema_text() -> str:
 
 def _json(text: str) -> object:
     """Decode a document; a name that stands twice in one object, of which JSON would keep the last, is refused."""
-    repeated: dict[str, None] = {}
+    twice: dict[str, None] = {}
 
     def object_of(pairs: list[tuple[str, object]]) -> dict[str, object]:
-        names = [name for name, _ in pairs]
-        repeated.update((name, None) for name in names if names.count(name) > 1)
+        twice.update(dict.fromkeys(repeated([name for name, _ in pairs])))
         return dict(pairs)
 
     try:
@@ -214,8 +217,8 @@ def _json(text: str) -> object:
         raise SpecError("the document is nested too deeply.") from error
     except ValueError as error:  # of a number with thousands of digits
         raise SpecError(f"is not JSON that can be read: {error}.") from error
-    if repeated:
-        raise SpecError.listing(f"{json.dumps(name)} stands twice in one object; keep one." for name in repeated)
+    if twice:
+        raise SpecError.listing(f"{problems.show(name)} stands twice in one object; keep one." for name in twice)
     return document
 
 

@@ -229,7 +229,7 @@ class _Handler(BaseHTTPRequestHandler):
     def info(self, _body: bytes, repo: str, revision: str | None) -> None:
         found = self._repository(repo)
         commit = found.at(revision or "main")
-        siblings = [{"rfilename": path} for path in found.files(commit)]
+        siblings = [{"rfilename": path, "size": len(content)} for path, content in found.files(commit).items()]
         self._json({"id": repo, "sha": commit, "private": found.private, "siblings": siblings, "tags": []})
 
     def tree(self, _body: bytes, repo: str, revision: str) -> None:

@@ -243,6 +243,7 @@ def test_every_refusal_that_is_promised_is_one_of_ours() -> None:
         "GraphError",
         "ModelError",
         "ComposeError",
+        "MergeError",
         "BundleError",
         "HubError",
         "LockError",

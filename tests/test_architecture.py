@@ -22,8 +22,20 @@ def modules_after(statement: str) -> set[str]:
 
 
 def test_the_paper_half_and_its_commands_import_nothing_heavy() -> None:
-    paper_half = ("errors", "problems", "spec", "wiring", "graph", "plan", "draw", "paper")
-    commands = ("cli", "cli.check", "cli.plan", "cli.show", "cli.schema")
+    paper_half = (
+        "errors",
+        "files",
+        "problems",
+        "spec",
+        "merging",
+        "wiring",
+        "graph",
+        "plan",
+        "draw",
+        "paper",
+        "compat",
+    )
+    commands = ("cli", "cli.check", "cli.plan", "cli.compat", "cli.show", "cli.schema")
     assert modules_after(";".join(f"import orchestra.{module}" for module in (*paper_half, *commands))) == set()
 
 
@@ -44,11 +56,13 @@ def test_what_the_package_offers_is_exactly_this() -> None:
         "GraphError",
         "HubError",
         "LockError",
+        "MergeError",
         "ModelError",
         "OrchestraError",
         "SpecError",
         "TrainError",
         "load",
+        "merge",
     ]
 
 
@@ -67,6 +81,14 @@ def test_nothing_inside_imports_the_root() -> None:
     inside = [path for path in (ROOT / "orchestra").rglob("*.py") if path.parent.name != "cli"]
     importers = [path.name for path in inside if "\nimport orchestra\n" in path.read_text(encoding="utf-8")]
     assert importers == []
+
+
+def test_mergekit_is_imported_when_models_are_merged_and_not_before() -> None:
+    modules = (ROOT / "orchestra").rglob("*.py")
+    lines = [line for path in modules for line in path.read_text(encoding="utf-8").splitlines() if "mergekit" in line]
+    imports = [line for line in lines if line.lstrip().startswith(("import ", "from "))]
+    assert imports
+    assert [line for line in imports if not line.startswith("        ")] == []
 
 
 def test_every_shipped_graph_can_exist() -> None:

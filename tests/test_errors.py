@@ -1,4 +1,5 @@
 import re
+from collections.abc import Iterator
 
 import pytest
 
@@ -21,3 +22,15 @@ def test_a_listing_is_one_error_of_its_kind_with_a_line_per_problem() -> None:
     error = GraphError.listing(line for line in ("first", "second"))
     assert type(error) is GraphError
     assert str(error) == "first\nsecond"
+
+
+def test_a_listing_of_problems_without_end_is_cut() -> None:
+    def endless(first: int) -> Iterator[str]:
+        while True:
+            yield f"problem {first}"
+            first += 1
+
+    lines = str(GraphError.listing(endless(1))).splitlines()
+    assert (lines[0], lines[-2:]) == ("problem 1", ["problem 100", "and more problems."])
+    assert len(lines) == 101
+    assert str(GraphError.listing(map(str, range(100)))).splitlines()[-1] == "99"

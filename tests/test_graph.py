@@ -218,8 +218,8 @@ def test_equal_tokenizers_may_have_embeddings_padded_to_different_sizes() -> Non
 
 LATER: list[tuple[dict[str, Any], str]] = [
     (
-        {"model": {"merge": {}}},
-        "augments.kv.model is a merge; this version loads folders only. Merge first, and name the folder.",
+        {"model": {"merge": {}}, "revision": "main"},
+        "augments.kv.revision is 'main', but its model is a merge, which has none; drop it.",
     ),
 ]
 
@@ -237,9 +237,9 @@ def test_whether_an_augment_reads_every_token_or_the_prompt_only_is_known_of_eac
 
 def test_the_anchors_later_fields_are_refused_by_name() -> None:
     content = document()
-    content["anchor"] = {"model": {"merge": {}}}
+    content["anchor"] = {"model": {"merge": {}}, "revision": "main"}
     assert told(content) == [
-        "anchor.model is a merge; this version loads folders only. Merge first, and name the folder.",
+        "anchor.revision is 'main', but its model is a merge, which has none; drop it.",
     ]
 
 
@@ -304,9 +304,9 @@ def test_what_is_wrong_with_bridges_into_an_augment_is_told_of_that_augment() ->
         "augments.kv.into.tetum.pairs.1.anchor_layer is 7, but tetum has 7 layers, numbered 0 to 6.",
         "augments.kv.into.tetum.pairs.3 joins augment layer 1 to tetum layer 0 again; "
         "augments.kv.into.tetum.pairs.2 does so already.",
+        "augments.kv.into.tetum.heads is 4, which does not divide tetum's width 26.",
         "augments.kv.into.tetum.pairs.0.anchor_layer is 3, but tetum is read at its layer 2 at most, and what lies "
         "above is never run.",
-        "augments.kv.into.tetum.heads is 4, which does not divide tetum's width 26.",
     ]
 
 
@@ -318,8 +318,7 @@ def test_one_bundle_cannot_lead_into_two_models() -> None:
 
 
 def test_a_wiring_that_does_not_end_in_the_anchor_is_refused_with_all_else() -> None:
-    assert told(document(kv={"into": ["tetum"], "model": {"merge": {}}}, tetum={"into": ["kv", "python"]})) == [
-        "augments.kv.model is a merge; this version loads folders only. Merge first, and name the folder.",
+    assert told(document(kv={"into": ["tetum"]}, tetum={"into": ["kv", "python"]})) == [
         'augments.tetum.into names "python", which is no model of this graph; it has anchor, kv.',
         "augments.kv.into closes a cycle: kv -> tetum -> kv; drop one of its steps.",
     ]

@@ -1,5 +1,7 @@
 """Every way to get a document wrong, and the line that says so, word for word."""
 
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -197,3 +199,23 @@ def test_an_error_that_has_no_sentence_of_ours_keeps_pydantics() -> None:
     with pytest.raises(ValidationError) as caught:
         Part.model_validate({"size": "wide"}, strict=True)
     assert list(problems.lines(caught.value, Part)) == ['size is "wide"; allowed: Input should be a valid number.']
+
+
+def test_a_number_that_python_would_not_write_is_shown_all_the_same() -> None:
+    assert problems.show(10**5000) == "a number of thousands of digits"
+    assert problems.show(-(10**30)) == f"-1{'0' * 30}"
+
+
+def test_a_name_that_somebody_else_chose_is_one_printable_line_of_bounded_length() -> None:
+    assert problems.printable("plain é name") == "plain é name"
+    assert problems.printable("\x1b[2J\n\u202e\ud800") == "\\u001b[2J\\n\\u202e\\ud800"
+    assert problems.printable("x" * 201) == f"{'x' * 197}..."
+    assert problems.printable(Path("/a/b"), 3) == "..."
+
+
+def test_ten_thousand_problems_take_seconds_and_a_hundred_lines() -> None:
+    fields = {f"f{index}": 0 for index in range(10_000)}
+    started = time.process_time()
+    lines = told(document(kv=fields))
+    assert len(lines) == 101
+    assert time.process_time() - started < 5.0

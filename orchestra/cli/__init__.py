@@ -18,6 +18,7 @@ from orchestra.io.hosted import Hub, cached
 COMMANDS = {
     "check": "List every problem of a graph, without loading a weight.",
     "plan": "Show what a graph would run, and what each augment adds.",
+    "compat": "Say whether bundles that were trained apart join in one graph, and why not.",
     "show": "Draw a graph: as a tree here, or as SVG into a file.",
     "schema": "Print the JSON Schema of graph documents.",
     "lock": "Pin every model and bundle of a graph to a commit and the SHA-256 of each file.",
@@ -27,6 +28,7 @@ COMMANDS = {
     "ablate": "Answer one prompt with all augments, without each of them, and with none.",
     "probe": "Show what each bridge adds at each token of a text.",
     "train": "Train the bridges of a graph.",
+    "merge": "Merge models as a mergekit recipe says, into a new folder.",
     "reproduce": "Train a shipped demo again, from nothing; interrupted, it goes on from its last checkpoint.",
     "demo": "Ask anchor, augments and composition about atoms that no bridge saw, with every subset of augments.",
 }

@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
+from orchestra.lab import merging
 from orchestra.lab import reproduce as lab
+from orchestra.lab.merging_report import report as merging_report
 from orchestra.lab.recipe import recipes
 from orchestra.lab.results import report
 
@@ -17,6 +19,7 @@ class Demo(StrEnum):
 
     KV_SMALL = "kv-small"
     TRIO = "trio"
+    MERGING = "merging"
 
 
 def reproduce(
@@ -27,5 +30,8 @@ def reproduce(
     json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
     """Train a shipped demo again, from nothing; interrupted, it goes on from its last checkpoint."""
-    results = lab.reproduce(output, recipes()[name])
-    typer.echo(jsons.dumps(results, indent=2) if json else report(results))
+    if name is Demo.MERGING:
+        results, told = merging.reproduce(output), merging_report
+    else:
+        results, told = lab.reproduce(output, recipes()[name]), report
+    typer.echo(jsons.dumps(results, indent=2) if json else told(results))

@@ -36,9 +36,7 @@ def train(
     batch_size: Annotated[int, typer.Option(help="Records per process and forward.")] = _DEFAULT["batch_size"],
     gradient_accumulation: Annotated[int, typer.Option(help="Forwards per step.")] = _DEFAULT["gradient_accumulation"],
     gradient_checkpointing: Annotated[bool, typer.Option(help="Less memory, more time.")] = False,
-    keep_taps: Annotated[
-        Path | None, typer.Option(help="Keep what the frozen models make of the records in this folder: faster steps.")
-    ] = None,
+    keep_taps: Annotated[Path | None, typer.Option(help="Keep here what frozen models make of the records.")] = None,
     bf16: Annotated[bool, typer.Option(help="Compute in bfloat16.")] = False,
     seed: Annotated[int, typer.Option(help="Of the order of records.")] = _DEFAULT["seed"],
     eval_every: Annotated[int | None, typer.Option(help="In steps. Default: at the end only.")] = None,

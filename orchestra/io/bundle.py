@@ -3,13 +3,15 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 from orchestra.errors import BundleError, ModelError
+from orchestra.files import GRAPH_BYTES, read_text, strict_json
 from orchestra.graph import ALIGNMENT_VERSION, ModelFacts, Site
 from orchestra.io.safetensors_header import Tensors, read_header
+from orchestra.problems import printable
 from orchestra.spec import Closed, Layer
 from orchestra.wiring import ANCHOR
 
@@ -18,6 +20,16 @@ WEIGHTS_FILE = "bridge_model.safetensors"
 CARD_FILE = "README.md"
 SHAPE = ("model_type", "num_layers", "d_model", "num_heads", "vocab_size")
 """What a bundle remembers of the shape of a model's config."""
+
+
+def _one_line(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("a text without line ends and control characters is needed")
+    return text
+
+
+Word = Annotated[str, Field(max_length=255), AfterValidator(_one_line)]
+"""What is shown to people as it is."""
 
 
 class Identity(Closed):
@@ -34,15 +46,15 @@ class Identity(Closed):
             it does not, or where who feeds it reads the same tokens.
     """
 
-    name: str
-    fingerprint: str
-    model_type: str
+    name: Word
+    fingerprint: Word
+    model_type: Word
     num_layers: int
     d_model: int
     num_heads: int
     vocab_size: int
-    tokenizer: str | None = None
-    conversion: str | None = None
+    tokenizer: Word | None = None
+    conversion: Word | None = None
     template: dict[str, str] | None = None
     tail: Literal["provisional"] | None = None
     fed: tuple[str, ...] | None = None
@@ -101,7 +113,7 @@ def identify(
 ) -> Identity:
     """What a bundle remembers of a model: no path, only a name, by default its id on the Hub or its folder's."""
     return Identity(
-        name=name or facts.name,
+        name=printable(name or facts.name),
         fingerprint=fingerprint,
         model_type=facts.model_type,
         num_layers=facts.num_layers,
@@ -138,8 +150,8 @@ def read_config(folder: Path) -> BundleConfig:
     """
     path = folder / CONFIG_FILE
     try:
-        text = path.read_text(encoding="utf-8")
-        json.loads(text)
+        text = read_text(path, GRAPH_BYTES)
+        strict_json(text)
         return BundleConfig.model_validate_json(text)
     except FileNotFoundError as error:
         raise BundleError(f"{folder}: is not a bundle: it holds no {CONFIG_FILE}{_but_pickles(folder)}.") from error
@@ -147,8 +159,10 @@ def read_config(folder: Path) -> BundleConfig:
         raise BundleError(f"{path}: cannot be read: {error.strerror}.") from error
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BundleError(f"{path}: is not JSON.") from error
-    except ValidationError as error:
+    except ValidationError as error:  # a ValueError, as the next one: it comes first
         raise BundleError.listing(_lines(path, error)) from error
+    except ValueError as error:
+        raise BundleError(f"{path}: is not JSON that can be read: {error}.") from error
 
 
 def config_text(config: BundleConfig) -> str:
@@ -185,14 +199,17 @@ def read_weights_header(folder: Path) -> Tensors:
 
 def _lines(path: Path, error: ValidationError) -> Iterator[str]:
     """One line per field: what is allowed there."""
-    allowed: dict[str, list[str]] = {}
+    allowed: dict[tuple[str, ...], list[str]] = {}
+    holders: set[tuple[str, ...]] = set()
     for detail in error.errors(include_url=False):
-        parts = (part for part in map(str, detail["loc"]) if not part.startswith(("constrained-", "literal[")))
-        field = ".".join(parts)
-        if not any(deeper.startswith(f"{field}.") for deeper in allowed):  # else its entries are wrong, and said so
+        parts = (part for part in map(printable, detail["loc"]) if not part.startswith(("constrained-", "literal[")))
+        field = tuple(parts)
+        if field not in holders:  # else its entries are wrong, and said so
             allowed.setdefault(field, []).append(detail["msg"][0].lower() + detail["msg"][1:])
+            holders |= {field[:depth] for depth in range(len(field))}
     for field, messages in allowed.items():
-        yield f"{path}: {f'{field}: ' if field else ''}{' or '.join(messages)}."
+        where = f"{'.'.join(field)}: " if field else ""
+        yield f"{path}: {where}{' or '.join(messages)}."
 
 
 def _but_pickles(folder: Path) -> str:
@@ -202,8 +219,14 @@ def _but_pickles(folder: Path) -> str:
 
 def misfits(config: BundleConfig, *, anchor: Identity, augment: Identity) -> Iterator[str]:
     """Every way in which a bundle was trained for something else, a line each."""
+    return (line for _, line in misfits_by_aspect(config, anchor=anchor, augment=augment))
+
+
+def misfits_by_aspect(config: BundleConfig, *, anchor: Identity, augment: Identity) -> Iterator[tuple[str, str]]:
+    """The misfits of a bundle, each after what it is about: alignment, anchor, augment, tokenizer or template."""
     if config.alignment_version != ALIGNMENT_VERSION:
-        yield f"its alignment version is {config.alignment_version}, and this Orchestra's is {ALIGNMENT_VERSION}"
+        version = config.alignment_version
+        yield "alignment", f"its alignment version is {version}, and this Orchestra's is {ALIGNMENT_VERSION}"
     # Where a stream leads from one tokenizer to another, one that is not known is another one.
     pairs = [
         (trained.tokenizer, given.tokenizer) for trained, given in ((config.anchor, config.augment), (anchor, augment))
@@ -213,29 +236,30 @@ def misfits(config: BundleConfig, *, anchor: Identity, augment: Identity) -> Ite
         for field in SHAPE:
             was, found = getattr(trained, field), getattr(given, field)
             if was != found:
-                yield f"the {role}'s {field} is {found}, and it was trained with {was}"
+                yield role, f"the {role}'s {field} is {found}, and it was trained with {was}"
         if trained.tokenizer != given.tokenizer and (stream or None not in (trained.tokenizer, given.tokenizer)):
             found, was = ((side.tokenizer or "not known")[:12] for side in (given, trained))
-            yield f"the {role}'s tokenizer is {found}, and it was trained with {was}"
+            yield "tokenizer", f"the {role}'s tokenizer is {found}, and it was trained with {was}"
         if trained.template != given.template:
             was, found = (
                 json.dumps(side.template) if side.template is not None else "none" for side in (trained, given)
             )
-            yield f"the {role}'s template is {found}, and it was trained with {was}"
+            yield "template", f"the {role}'s template is {found}, and it was trained with {was}"
         if trained.tail != given.tail:
             was, found = (side.tail or "held" for side in (trained, given))
-            yield f"the {role}'s tail is {found}, and it was trained with {was}"
+            yield "template", f"the {role}'s tail is {found}, and it was trained with {was}"
         if trained.fed is not None and trained.fed != given.fed:  # else it was trained on what the model is by itself
             was, found = (", ".join(each[:12] for each in side.fed or ()) or "nobody" for side in (trained, given))
-            yield f"the {role} is fed by {found}, and it was trained when it was fed by {was}"
+            yield "augment", f"the {role} is fed by {found}, and it was trained when it was fed by {was}"
         if trained.text != given.text:
             was, found = (side.text[:12] if side.text else "none" for side in (trained, given))
-            yield f"the tokenizer of the {role}'s text is {found}, and it was trained with {was}"
+            yield "tokenizer", f"the tokenizer of the {role}'s text is {found}, and it was trained with {was}"
         if trained.conversion != given.conversion:
             was, found = (side.conversion or "none, but safetensors" for side in (trained, given))
-            yield f"the {role}'s conversion is {found}, and it was trained with {was}"
+            yield role, f"the {role}'s conversion is {found}, and it was trained with {was}"
         if trained.fingerprint != given.fingerprint:
             yield (
+                role,
                 f"the {role}'s weights are {given.fingerprint[:12]} ({given.name}), "
-                f"and it was trained with {trained.fingerprint[:12]} ({trained.name})"
+                f"and it was trained with {trained.fingerprint[:12]} ({trained.name})",
             )

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from orchestra.errors import ModelError
+from orchestra.files import CONFIG_BYTES, read_text
+from orchestra.problems import printable
 
 _CHUNK_BYTES = 1 << 22
 _PICKLES = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
@@ -59,7 +61,9 @@ def _shards(index: Path) -> list[Path]:
     shards = _shard_names(index)
     missing = [name for name in shards if not (index.parent / name).is_file()]
     if missing:
-        raise ModelError(f"{index.parent}: holds no {', '.join(missing)}, though {index.name} names it.")
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        names = ", ".join(map(printable, missing[:3]))
+        raise ModelError(f"{index.parent}: holds no {names}{more}, though {index.name} names it.")
     return [index.parent / name for name in shards]
 
 
@@ -74,14 +78,14 @@ def _shard_names(index: Path) -> list[str]:
     return shards
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path, limit_bytes: int = CONFIG_BYTES) -> dict[str, Any]:
     """Read a JSON object that belongs to a model.
 
     Raises:
         ModelError: it is missing, cannot be read, or is not a JSON object.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_text(path, limit_bytes))
     except FileNotFoundError as error:
         raise ModelError(f"{path.parent}: holds no {path.name}.") from error
     except OSError as error:
@@ -169,7 +173,7 @@ def write_atomically(path: Path, text: str) -> None:
 
 def _remembered() -> dict[str, Any]:
     try:
-        known = json.loads((cache_folder() / "sha256.json").read_text(encoding="utf-8"))
+        known = json.loads(read_text(cache_folder() / "sha256.json", CONFIG_BYTES))
     except (OSError, ValueError, RuntimeError):  # RuntimeError: there is no home, or it is nested too deeply
         return {}
     return known if isinstance(known, dict) else {}

@@ -13,16 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.modeling_gguf_pytorch_utils import TensorProcessor, get_gguf_hf_weights_map
 
 from orchestra.errors import ModelError
-from orchestra.io.checkpoint import cache_folder, remembered_sha256, weight_files
-from orchestra.io.foreign import UNLOADABLE, misfits, quiet, told
+from orchestra.io.checkpoint import cache_folder, remembered_sha256
+from orchestra.io.foreign import UNLOADABLE, misfits, quiet, tokenizers_errors, told
 from orchestra.io.gguf_facts import CONVERSION, gguf_config, gguf_tokenizer
 from orchestra.io.gguf_header import HALVES, GgufHeader, read_gguf
-from orchestra.io.safetensors_header import read_header
+from orchestra.io.kept import is_whole, kept
+from orchestra.io.room import check_room
+from orchestra.problems import printable
 
 _NEEDED = ("gguf", "accelerate")
 _SOURCE = "source.gguf"
@@ -35,34 +36,21 @@ def converted(path: Path) -> Path:
         ModelError: the file is damaged, its model cannot be converted, a package is missing, or the disk refuses.
     """
     folder = cache_folder() / "converted" / f"{remembered_sha256(path)}-{CONVERSION.replace('@', '-')}"
-    if _whole(folder):
+    if is_whole(folder):
         return folder
     _check_packages(path)
     header = read_gguf(path)
     gguf_config(path, header)
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{folder}.lock"):  # of several processes one converts, and the others wait for it
-            if not _whole(folder):
-                _convert(path, header, folder)
+        return kept(folder, lambda partial: _convert(path, header, folder, partial))
     except OSError as error:
         raise ModelError(f"{path}: cannot be converted in {folder.parent}: {error.strerror or error}.") from error
-    return folder
 
 
-def _convert(path: Path, header: GgufHeader, folder: Path) -> None:
-    """Convert beside the folder, and rename; what an earlier attempt left there goes."""
-    partial = folder.with_name(f".{folder.name}")
+def _convert(path: Path, header: GgufHeader, folder: Path, partial: Path) -> None:
     _say(f"Converting {path.name} ({path.stat().st_size / 1e6:.0f} MB) once, into {folder} ...")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        partial.mkdir()
-        _write(path, header, partial)
-        shutil.rmtree(folder, ignore_errors=True)
-        partial.rename(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    _say(f"Converted {path.name}: {sum(file.stat().st_size for file in folder.iterdir()) / 1e6:.0f} MB.")
+    _write(path, header, partial)
+    _say(f"Converted {path.name}: {sum(file.stat().st_size for file in partial.iterdir()) / 1e6:.0f} MB.")
 
 
 def _write(path: Path, header: GgufHeader, folder: Path) -> None:
@@ -71,7 +59,9 @@ def _write(path: Path, header: GgufHeader, folder: Path) -> None:
     source.mkdir()
     (source / _SOURCE).symlink_to(path.resolve())
     try:
-        with quiet():
+        with quiet(), tokenizers_errors():
+            config = AutoConfig.from_pretrained(source, gguf_file=_SOURCE, local_files_only=True)
+            check_room(path, config, [header])
             model, report = _model(source, header)
             wrong = [*misfits(report, model), *_left_over(model, header)]
             if wrong:
@@ -113,7 +103,7 @@ def _left_over(model: Any, header: GgufHeader) -> Iterator[str]:
     """The tensors that no weight of the model takes: transformers 5.23 passes over them in silence."""
     taken = get_gguf_hf_weights_map(model, TensorProcessor())
     for name in sorted(header.shapes.keys() - taken.keys()):
-        yield f"{name} is left over"
+        yield f"{printable(name)} is left over"
 
 
 def _dtype(header: GgufHeader) -> torch.dtype:
@@ -122,14 +112,6 @@ def _dtype(header: GgufHeader) -> torch.dtype:
     name = HALVES.get(min(kinds), "float32") if len(kinds) == 1 else "float32"
     dtype: torch.dtype = getattr(torch, name)
     return dtype
-
-
-def _whole(folder: Path) -> bool:
-    """Whether a converted folder is there and its weights are as long as they should be."""
-    try:
-        return bool([read_header(file) for file in weight_files(folder)])
-    except ModelError:
-        return False
 
 
 def _check_packages(path: Path) -> None:

@@ -2,21 +2,25 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from orchestra.errors import GraphError, ModelError, OrchestraError
+from orchestra.errors import BundleError, GraphError, ModelError, OrchestraError
+from orchestra.files import TOKENIZER_BYTES
 from orchestra.graph import BundleFacts, Facts, ModelFacts, Origin, stack_name
 from orchestra.io.bundle import read_config, read_weights_header
 from orchestra.io.checkpoint import fetched, read_json, remembered, weight_files
 from orchestra.io.gguf_facts import CONVERSION, gguf_config, gguf_tokenizer, is_gguf
-from orchestra.io.gguf_header import read_gguf
+from orchestra.io.gguf_header import GgufHeader, read_gguf
 from orchestra.io.hosted import Hub, Snapshot, cached
 from orchestra.io.places import Places
 from orchestra.io.safetensors_header import Tensors, read_header
+from orchestra.io.suspect import why_config, why_tokenizer
 from orchestra.io.unsuited import why_unsuited
+from orchestra.plan import num_params
+from orchestra.problems import printable, show
 from orchestra.spec import BridgeRecipe, GraphSpec
 from orchestra.wiring import ANCHOR
 
@@ -27,6 +31,8 @@ _ALIASES = {
     "num_heads": ("num_attention_heads", "n_head", "n_heads", "num_heads", "attention_heads"),
     "vocab_size": ("vocab_size",),
 }
+_ROOM = 2
+"""How much more than what its file holds is made room for, before what is missing is named."""
 
 
 def gather(
@@ -128,15 +134,12 @@ def model_facts(folder: Path, *, origin: Origin | None = None) -> ModelFacts:
         )
     absent = origin is not None and not fetched(folder)
     headers = [] if absent else [read_header(path) for path in weight_files(folder)]
+    _refuse(folder, why_config(config, sum(len(header.shapes) for header in headers)))
     if not config.get("quantization_config"):
         _refuse_whole_numbers(folder, headers)
-    return replace(
-        config_facts(config, source=str(folder)),
-        tokenizer=tokenizer_fingerprint(folder),
-        num_params=None if absent else sum(header.num_params for header in headers),
-        weight_bytes=None if absent else sum(header.weight_bytes for header in headers),
-        origin=origin,
-    )
+    facts = config_facts(config, source=str(folder))
+    facts = replace(facts, tokenizer=tokenizer_fingerprint(folder), origin=origin)
+    return facts if absent else _held(facts, headers)
 
 
 def _refuse_whole_numbers(folder: Path, headers: Sequence[Tensors]) -> None:
@@ -145,20 +148,28 @@ def _refuse_whole_numbers(folder: Path, headers: Sequence[Tensors]) -> None:
         for name, dtype in header.dtypes.items():
             if name.endswith("weight") and not dtype.startswith(("F", "BF")):
                 raise ModelError(
-                    f"{folder}: {name} holds {dtype}, and no quantization_config in its config says how to read that; "
-                    "weights are F64, F32, F16 or BF16."
+                    f"{folder}: {printable(name)} holds {dtype}, and no quantization_config in its config says how "
+                    "to read that; weights are F64, F32, F16 or BF16."
                 )
 
 
 def _gguf_facts(path: Path) -> ModelFacts:
     header = read_gguf(path)
-    return replace(
-        config_facts(gguf_config(path, header), source=str(path)),
-        tokenizer=gguf_tokenizer(header),
-        num_params=header.num_params,
-        weight_bytes=header.weight_bytes,
-        conversion=CONVERSION,
-    )
+    config = gguf_config(path, header)
+    _refuse(path, why_config(config, len(header.shapes)))
+    facts = config_facts(config, source=str(path))
+    return _held(replace(facts, tokenizer=gguf_tokenizer(header), conversion=CONVERSION), [header])
+
+
+def _held(facts: ModelFacts, headers: Sequence[Tensors | GgufHeader]) -> ModelFacts:
+    """The facts of a config with those of its files, once these hold as many bits as the model is wide."""
+    num_params, weight_bytes = sum(held.num_params for held in headers), sum(held.weight_bytes for held in headers)
+    if facts.d_model > 8 * weight_bytes:
+        raise ModelError(
+            f"{facts.source}: its config says that its width is {show(facts.d_model)}, "
+            f"but its files hold {num_params} numbers."
+        )
+    return replace(facts, num_params=num_params, weight_bytes=weight_bytes)
 
 
 def config_facts(config: Mapping[str, Any], *, source: str) -> ModelFacts:
@@ -171,7 +182,7 @@ def config_facts(config: Mapping[str, Any], *, source: str) -> ModelFacts:
     if not isinstance(text, Mapping):
         raise ModelError(f"{source}: its config's text_config is not an object.")
     model_type = text.get("model_type")
-    if not isinstance(model_type, str) or not model_type:
+    if not isinstance(model_type, str) or not model_type or printable(model_type) != model_type:
         raise ModelError(f"{source}: its config has no model_type.")
     if reason := why_unsuited(config if config.get("is_encoder_decoder") is True else text):
         raise ModelError(f"{source}: {reason}")
@@ -195,9 +206,10 @@ def tokenizer_fingerprint(folder: Path) -> str | None:
 
 
 def _tokenizer_file_digest(path: Path) -> str:
-    content = read_json(path)
+    content = read_json(path, TOKENIZER_BYTES)
     if not isinstance(content.get("model"), dict):
         raise ModelError(f"{path}: has no model.")
+    _refuse(path, why_tokenizer(content))
     return tokenizer_digest(content)
 
 
@@ -219,9 +231,20 @@ def bundle_facts(folder: Path, augment: str, into: str = ANCHOR) -> BundleFacts:
         BundleError: no bridge_config.json, or no weights, or one of them is damaged.
     """
     config = read_config(folder)
-    read_weights_header(folder)
-    sites = config.placed(augment, into)
+    held, sites = read_weights_header(folder).num_params, config.placed(augment, into)
+    needed = sum(map(num_params, sites))
+    if needed > _ROOM * held:
+        raise BundleError(
+            f"{folder}: its {len(sites)} sites need more weights than its file holds: {show(needed)}, not {held}; "
+            "fetch or train it again."
+        )
     return BundleFacts(source=str(folder), sites=sites, alignment_version=config.alignment_version)
+
+
+def _refuse(source: Path, problems: Iterable[str]) -> None:
+    """Raise where there are problems; they follow the name of the file."""
+    if found := [f"{source}: {problem}" for problem in problems]:
+        raise ModelError.listing(found)
 
 
 def _size(config: Mapping[str, Any], field: str, source: str) -> int:

@@ -11,7 +11,11 @@ from safetensors import SafetensorError
 from transformers import PreTrainedModel
 from transformers.utils import logging
 
+from orchestra.problems import printable
+
 UNLOADABLE = (
+    ArithmeticError,
+    AssertionError,
     OSError,
     ValueError,
     TypeError,
@@ -24,6 +28,19 @@ UNLOADABLE = (
     StrictDataclassError,
 )
 """What transformers raises over files that it cannot use: it has no error of its own."""
+
+
+@contextmanager
+def tokenizers_errors() -> Iterator[None]:
+    """Turn what the package tokenizers raises into a ValueError, and a panic of it into a RuntimeError."""
+    try:
+        yield
+    except BaseException as error:  # it raises Exception itself; its panics are none, and have no importable name
+        if type(error) is Exception:
+            raise ValueError(f"tokenizers says: {error}") from error
+        if type(error).__name__ == "PanicException":
+            raise RuntimeError(f"tokenizers breaks off: {error}") from error
+        raise
 
 
 @contextmanager
@@ -44,8 +61,7 @@ def quiet() -> Iterator[None]:
 
 def told(error: BaseException) -> str:
     """What an error of transformers says, on one line."""
-    text = f"{type(error).__name__}: {' '.join(str(error).split())}"
-    return text if len(text) <= 300 else text[:297] + "..."
+    return printable(f"{type(error).__name__}: {' '.join(str(error).split())}", 300)
 
 
 def misfits(report: Mapping[str, Any], model: PreTrainedModel) -> Iterator[str]:
@@ -58,7 +74,7 @@ def misfits(report: Mapping[str, Any], model: PreTrainedModel) -> Iterator[str]:
     families = {_family(name) for name in model.state_dict()}
     for name in sorted(report["unexpected_keys"]):
         if _family(name) in families:
-            yield f"{name} is left over"
+            yield f"{printable(name)} is left over"
 
 
 def _family(name: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from orchestra.errors import ModelError
 from orchestra.io.gguf_header import Array, GgufHeader, read_gguf
+from orchestra.problems import printable
 
 CONVERSION = "gguf@1"
 """How a GGUF file becomes tensors. Raised when a file would give others than before: older bundles are then refused."""
@@ -102,7 +103,7 @@ def _problems(header: GgufHeader, architecture: str) -> Iterator[str]:
     scaling = fields.get(f"{architecture}.rope.scaling.type", "none")
     factors = sorted(name for name in header.shapes if name.startswith(("rope_freqs", "rope_factors")))
     if scaling != "none" or factors:
-        what = factors[0] if factors else f"{architecture}.rope.scaling.type {scaling!r}"
+        what = printable(factors[0]) if factors else f"{architecture}.rope.scaling.type {scaling!r}"
         yield f"scales its rotary positions ({what}), which the conversion would lose; use the model's own checkpoint."
     yield from _embedding_problems(header, fields.get(f"{architecture}.embedding_length"))
 

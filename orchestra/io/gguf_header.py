@@ -22,6 +22,7 @@ _MAX_HEADER_BYTES = 100_000_000  # a vocabulary of a million words with its merg
 _MAX_FIELDS, _MAX_TENSORS = 1 << 16, 1 << 17
 _MAX_NAME_BYTES = 65_535
 _MAX_DIMENSIONS = 4
+_MAX_ELEMENTS = 1 << 22  # of all arrays; the package gguf makes an object of each, and large vocabularies have a third
 _MAX_ALIGNMENT = 1 << 20
 _STRING, _ARRAY = 8, 9
 _FORMATS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
@@ -81,6 +82,7 @@ class _Reader:
     def __init__(self, content: mmap.mmap) -> None:
         self.content = content
         self.place = 0
+        self.elements = 0
         self.end = min(len(content), _MAX_HEADER_BYTES)
 
     def number(self, form: str) -> int | float | bool:
@@ -133,6 +135,9 @@ class _Reader:
             width = struct.calcsize(_FORMATS[int(kind)])
             count = self.size(each=width)
             self.skip(count * width)
+        self.elements += count
+        if self.elements > _MAX_ELEMENTS:
+            raise _DamagedError
         return Array(count=count, sha256=hashlib.sha256(self.content[begin : self.place]).hexdigest())
 
 

@@ -106,7 +106,8 @@ def unhostable(graph: Graph) -> Iterator[str]:
     for where, node in _nodes(graph):
         if node.facts.origin is None:
             kind = "file" if Path(node.facts.source).is_file() else "folder"
-            what = f"the {kind} {node.facts.source}" if Path(node.facts.source).exists() else "in memory only"
+            elsewhere = "in memory only" if node.facts.merge is None else "a merge of folders"
+            what = f"the {kind} {node.facts.source}" if Path(node.facts.source).exists() else elsewhere
             yield f"{where}.model is {what}; a graph on the Hub names models on the Hub: upload it, and name its id."
         if _own_tokenizer(node) and Path(node.tokenizer or "").is_file():
             yield f"{where}.tokenizer is the file {node.tokenizer}; only a folder can be uploaded with the graph."

@@ -5,6 +5,7 @@ Only safetensors, configs and tokenizers are ever fetched: no pickles, and no co
 
 import re
 from collections.abc import Sequence
+from fnmatch import fnmatch
 from pathlib import Path, PurePath
 
 from huggingface_hub import HfApi, constants, snapshot_download
@@ -19,14 +20,18 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils.tqdm import tqdm
 
 from orchestra.errors import HubError, ModelError
+from orchestra.files import TOKENIZER_BYTES
 from orchestra.graph import Origin
 from orchestra.io.bundle import CONFIG_FILE, WEIGHTS_FILE
 from orchestra.io.checkpoint import fetched, weight_names
 from orchestra.io.hosted import CARD_FILE, GRAPH_FILE, MODEL_SUFFIXES, Kind, Snapshot, is_revision, named
+from orchestra.problems import printable
 
 UNANSWERED: tuple[type[Exception], ...] = (OSError, HFValidationError, HfHubHTTPError.__bases__[0])
 """What the client raises; the last is the root of its HTTP library's errors, of which it has changed once already."""
 
+_UNFETCHED: tuple[type[Exception], ...] = (*UNANSWERED, ValueError)
+"""What it raises over a download; the last over names of files that lead out of their folder."""
 _SMALL = [f"*{suffix}" for suffix in MODEL_SUFFIXES]
 _PATTERNS: dict[Kind, list[str]] = {
     "graph": [*_SMALL, "*.safetensors", f"*{CARD_FILE}"],
@@ -71,6 +76,7 @@ class Online:
         if revision is not None and not is_revision(revision):
             raise HubError(f"{revision!r} is no revision's name.")
         commit = self._commits.get((repo, revision), revision)
+        self._refuse_long(repo, commit, kind)
         folder = self._fetch(repo, commit, _FIRST if kind == "graph" else _PATTERNS[kind])
         self._commits[repo, revision] = folder.name
         if kind == "graph" and any((folder / name).is_file() for name in _FIRST):
@@ -104,9 +110,28 @@ class Online:
                 ignore_patterns=None if nested else ["*/*"],
                 tqdm_class=None if bars else _Silent,
             )
-        except UNANSWERED as error:
+        except _UNFETCHED as error:
             raise HubError(refusal(error, repo, revision, offline=self._local)) from error
         return Path(folder)
+
+    def _refuse_long(self, repo: str, revision: str | None, kind: Kind) -> None:
+        """Raise over a file, weights apart, that is too long to be read, before it is fetched.
+
+        Raises:
+            HubError: there is one.
+        """
+        if self._local or constants.HF_HUB_OFFLINE:
+            return
+        try:
+            held = HfApi(token=self._token).model_info(repo, revision=revision, files_metadata=True).siblings or []
+        except _UNFETCHED:  # what is cached is found without an answer, and what is not is refused with the reason
+            return
+        for path, size in ((file.rfilename, file.size or 0) for file in held):
+            read = any(fnmatch(path, pattern) for pattern in _PATTERNS[kind]) and (kind == "graph" or "/" not in path)
+            if read and size > TOKENIZER_BYTES and not path.endswith(".safetensors"):
+                raise HubError(
+                    f"{repo}: {printable(path)} is {size:,} bytes long, and {TOKENIZER_BYTES:,} are fetched at most."
+                )
 
     def _but_pickles(self, origin: Origin) -> str:
         try:
@@ -140,6 +165,8 @@ def refusal(
     page = f"{constants.ENDPOINT}/{repo}"
     if isinstance(error, HFValidationError):
         return f"{repo!r} is no repository's name: {' '.join(str(error).split())}"
+    if isinstance(error, ValueError):
+        return f"{repo}{named(revision)} cannot be put into a folder: {printable(error, 300)}"
     if isinstance(error, GatedRepoError):
         return f"{repo} is gated: ask for access at {page}, and log in with `hf auth login`."
     if isinstance(error, RevisionNotFoundError):

@@ -12,10 +12,13 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, ValidationError
 
 from orchestra.errors import LockError
-from orchestra.graph import Graph, Origin
+from orchestra.files import CONFIG_BYTES, read_text, strict_json
+from orchestra.graph import Graph, Node, Origin
 from orchestra.io.bundle import CONFIG_FILE, WEIGHTS_FILE
 from orchestra.io.checkpoint import remembered_sha256, weight_files, write_atomically
 from orchestra.io.hosted import MODEL_SUFFIXES
+from orchestra.merging.document import references
+from orchestra.problems import printable
 from orchestra.spec import Closed, GraphSpec, Text
 
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -68,8 +71,8 @@ def read_lock(path: Path) -> Lock | None:
         LockError: it cannot be read, or is none.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-        json.loads(text)
+        text = read_text(path, CONFIG_BYTES)
+        strict_json(text)
         return Lock.model_validate_json(text)
     except FileNotFoundError:
         return None
@@ -78,7 +81,7 @@ def read_lock(path: Path) -> Lock | None:
     except ValidationError as error:  # a ValueError, as the next one: it comes first
         details = error.errors(include_url=False)
         raise LockError.listing(
-            f"{path}: {'.'.join(map(str, detail['loc']))}: {detail['msg'][0].lower()}{detail['msg'][1:]}."
+            f"{path}: {'.'.join(map(printable, detail['loc']))}: {detail['msg'][0].lower()}{detail['msg'][1:]}."
             for detail in details
         ) from error
     except (ValueError, RecursionError) as error:
@@ -98,7 +101,9 @@ def pinned(spec: GraphSpec, lock: Lock, path: Path) -> GraphSpec:
         if field in fields and fields[field] != (pin.source, pin.revision)
     ]
     problems += [f"{path}: {field} is not locked" for field in fields if field not in lock.pins]
-    problems += [f"{path}: locks {field}, which the graph does not name" for field in lock.pins if field not in fields]
+    problems += [
+        f"{path}: locks {printable(field)}, which the graph does not name" for field in lock.pins if field not in fields
+    ]
     if problems:
         raise LockError.listing(f"{problem}; lock the graph again." for problem in problems)
     commits = {field: pin.commit for field, pin in lock.pins.items() if pin.commit is not None}
@@ -164,7 +169,7 @@ def _changes(place: _Place, locked: Mapping[str, str]) -> Iterator[str]:
     found = _digests(place)
     for name in sorted(locked.keys() | found.keys()):
         if name not in found:
-            yield f"{name} is locked, and missing in {place.path}."
+            yield f"{printable(name)} is locked, and missing in {place.path}."
         elif name not in locked:
             yield f"{name} is in {place.path}, and not locked."
         elif found[name] != locked[name]:
@@ -190,6 +195,10 @@ def named(spec: GraphSpec) -> Iterator[tuple[str, str, str | None]]:
     for where, model in (("anchor", spec.anchor), *((f"augments.{n}", a) for n, a in sorted(spec.augments.items()))):
         if isinstance(model.model, str):
             yield f"{where}.model", model.model, model.revision
+        else:
+            yield from ((f"{where}.model.merge.{field}", name, None) for field, name in references(model.model.merge))
+            if model.model.tokenizer is not None:
+                yield f"{where}.model.tokenizer", model.model.tokenizer, None
         if model.tokenizer is not None:
             yield f"{where}.tokenizer", model.tokenizer, None
     for name, augment in sorted(spec.augments.items()):
@@ -201,7 +210,13 @@ def named(spec: GraphSpec) -> Iterator[tuple[str, str, str | None]]:
 def _places(spec: GraphSpec, graph: Graph) -> Iterator[_Place]:
     nodes = {"anchor": graph.anchor, **{f"augments.{node.name}": node for node in graph.augments}}
     stacks = {stack.field: stack for stack in graph.stacks}
+    merged = dict(pair for owner, node in nodes.items() for pair in _merged(owner, node))
     for field, source, revision in named(spec):
+        if ".model." in field:  # of a merge; one from memory has nothing that is read
+            if field in merged:
+                folder, kind = merged[field]
+                yield _Place(field=field, source=source, revision=None, path=folder, origin=None, kind=kind)
+            continue
         if (stack := stacks.get(field)) is not None:
             path, origin = stack.bundle, stack.origin
             yield _Place(
@@ -215,6 +230,18 @@ def _places(spec: GraphSpec, graph: Graph) -> Iterator[_Place]:
             "tokenizer": (node.tokenizer, None),
         }[kind]
         yield _Place(field=field, source=source, revision=revision, path=Path(path or ""), origin=origin, kind=kind)
+
+
+def _merged(owner: str, node: Node) -> Iterator[tuple[str, tuple[Path, str]]]:
+    """Where the models of a merge were found, by field, and what is read of each."""
+    merge = node.facts.merge
+    if merge is None:
+        return
+    for field, number in references(json.loads(merge.recipe)):
+        kind = "model" if int(number) < merge.merged else "tokenizer"
+        yield f"{owner}.model.merge.{field}", (Path(merge.sources[int(number)]), kind)
+    if merge.tokenizer is not None:
+        yield f"{owner}.model.tokenizer", (Path(merge.tokenizer), "tokenizer")
 
 
 def _words(source: str, revision: str | None) -> str:

@@ -4,20 +4,28 @@ A GGUF file is loaded from the folder that it is converted into, once.
 """
 
 import hashlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from orchestra.errors import ModelError
-from orchestra.io.checkpoint import read_json
+from orchestra.files import TOKENIZER_BYTES, check_size
+from orchestra.io.checkpoint import read_json, weight_files
 from orchestra.io.conversion import converted
 from orchestra.io.finite import finite
-from orchestra.io.foreign import UNLOADABLE, misfits, quiet, told
+from orchestra.io.foreign import UNLOADABLE, misfits, quiet, tokenizers_errors, told
 from orchestra.io.gguf_facts import is_gguf
+from orchestra.io.room import check_room
+from orchestra.io.safetensors_header import read_header
+from orchestra.problems import show
 
+_TEXTS = (".json", ".txt", ".model", ".jinja")
+_MOST_BEAMS = 1_000
+_PROBE = "Aa 1\u00e9\u0301, \u4e2d\n"
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json", "vocab.txt")
 
 
@@ -35,8 +43,12 @@ def load_model(folder: Path, *, dtype: str, device: str) -> PreTrainedModel:
     place = resolve_device(device)
     folder = converted(folder) if is_gguf(folder) else folder
     _refuse_unknown(folder)
+    _refuse_long(folder)
+    headers = [read_header(path) for path in weight_files(folder)]
     try:
         with quiet():
+            config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+            check_room(folder, config, headers)
             loaded: Any = AutoModelForCausalLM.from_pretrained(
                 folder,
                 dtype="auto" if dtype == "auto" else getattr(torch, dtype),
@@ -57,6 +69,7 @@ def load_model(folder: Path, *, dtype: str, device: str) -> PreTrainedModel:
     if broken:
         held = "" if dtype == "auto" else f", held as {dtype}"
         raise ModelError(f"{folder}: holds NaN or infinity in {broken}{held}.")
+    _refuse_wide(folder, model)
     model.to(place)  # type: ignore[arg-type]
     model.train(False)
     return model
@@ -71,11 +84,13 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase | None:
     folder = converted(folder) if is_gguf(folder) else folder
     if not any((folder / name).is_file() for name in _TOKENIZER_FILES):
         return None
+    _refuse_long(folder)
     try:
-        with quiet():
+        with quiet(), tokenizers_errors():
             tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
                 folder, local_files_only=True, trust_remote_code=False
             )
+            _try(tokenizer)
     except UNLOADABLE as error:
         raise ModelError(f"{folder}: transformers cannot load its tokenizer: {told(error)}") from error
     return tokenizer
@@ -110,6 +125,31 @@ def memory_fingerprint(model: PreTrainedModel) -> str:
         digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}\n".encode())
         digest.update(weight.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
     return digest.hexdigest()
+
+
+def _refuse_wide(folder: Path, model: PreTrainedModel) -> None:
+    """Raise where a checkpoint asks `generate` for more texts at once than anyone means."""
+    for name in ("num_beams", "num_return_sequences"):
+        value = getattr(model.generation_config, name, None)
+        if isinstance(value, int) and value > _MOST_BEAMS:
+            raise ModelError(f"{folder}: its generation_config has {name} {show(value)}; {_MOST_BEAMS} are allowed.")
+
+
+def _refuse_long(folder: Path) -> None:
+    """Raise over a file beside the weights that is too long to be read whole, as transformers reads it."""
+    for path in sorted(folder.iterdir()):
+        if path.suffix in _TEXTS and path.is_file():
+            try:
+                check_size(path, TOKENIZER_BYTES)
+            except OSError as error:
+                raise ModelError(f"{path}: cannot be read: {error.strerror}.") from error
+
+
+def _try(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Read a few characters of each kind; one that has no token for them is none the worse for that."""
+    if tokenizer.is_fast:
+        with suppress(ValueError), tokenizers_errors():
+            tokenizer(_PROBE)
 
 
 def _refuse_unknown(folder: Path) -> None:

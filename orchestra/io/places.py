@@ -7,6 +7,7 @@ from orchestra.errors import GraphError, HubError
 from orchestra.graph import Origin
 from orchestra.io.gguf_facts import is_gguf
 from orchestra.io.hosted import Hub, Kind, Snapshot, cached, is_hub_id, leads_out
+from orchestra.problems import printable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +80,7 @@ def locate(source: str, base: Path, field: str) -> Path:
     except (OSError, RuntimeError, ValueError) as error:  # a loop of links, no such user, a zero byte, a name too long
         raise GraphError(f"{field} is {source!r}, which is no {kind}'s name: {_told(error)}.") from error
     if not found:
-        raise GraphError(f"{field} is {source!r}, but there is no {kind} {folder}.")
+        raise GraphError(f"{field} is {source!r}, but there is no {kind} {printable(folder, 4096)}.")
     return folder
 
 

@@ -33,10 +33,11 @@ from orchestra.io.bundle import (
 from orchestra.io.card import card
 from orchestra.io.checkpoint import file_sha256
 from orchestra.io.finite import finite
-from orchestra.io.safetensors_header import Tensors
+from orchestra.io.safetensors_header import FLOATS, Tensors
+from orchestra.problems import printable
 
 _FILES = (WEIGHTS_FILE, CONFIG_FILE, CARD_FILE)
-_FLOATS = ("F16", "BF16", "F32", "F64")
+_ROOM_BYTES = 1 << 30
 
 
 def read_stack(
@@ -52,12 +53,11 @@ def read_stack(
         BundleError: the bundle is damaged or was trained for something else; every misfit is listed.
     """
     config = read_config(folder)
-    problems = [
-        *misfits(config, anchor=anchor, augment=augment),
-        *_strange_tensors(read_weights_header(folder), expected),
-    ]
-    path = folder / WEIGHTS_FILE
-    if file_sha256(path) != config.weights_sha256:
+    found, path = read_weights_header(folder), folder / WEIGHTS_FILE
+    problems = [*misfits(config, anchor=anchor, augment=augment), *_strange_tensors(found, expected)]
+    if found.weight_bytes > _ROOM_BYTES + 2 * 8 * sum(map(math.prod, expected.values())):
+        problems.append(f"{WEIGHTS_FILE} holds {found.weight_bytes:,} bytes, far more than its bridges need")
+    elif file_sha256(path) != config.weights_sha256:
         problems.append(f"{WEIGHTS_FILE} is not the file that {CONFIG_FILE} names by its SHA-256")
     if problems:
         raise BundleError.listing(f"{folder}: does not fit: {problem}." for problem in problems)
@@ -122,12 +122,12 @@ def _strange_tensors(found: Tensors, expected: Mapping[str, tuple[int, ...]]) ->
     for name in sorted(expected.keys() - found.shapes.keys()):
         yield f"the tensor {name} is missing"
     for name in sorted(found.shapes.keys() - expected.keys()):
-        yield f"the tensor {name} belongs to no bridge"
+        yield f"the tensor {printable(name)} belongs to no bridge"
     for name in sorted(expected.keys() & found.shapes.keys()):
         if found.shapes[name] != tuple(expected[name]):
             yield f"the tensor {name} has shape {found.shapes[name]}, not {tuple(expected[name])}"
-        if found.dtypes[name] not in _FLOATS:
-            yield f"the tensor {name} holds {found.dtypes[name]}, not one of {', '.join(_FLOATS)}"
+        if found.dtypes[name] not in FLOATS:
+            yield f"the tensor {name} holds {found.dtypes[name]}, not one of {', '.join(FLOATS)}"
 
 
 def _not_finite(tensors: Mapping[str, Tensor]) -> list[str]:

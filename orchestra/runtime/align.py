@@ -224,7 +224,7 @@ def _branches(held: Tensor, committed: Tensor, place: Tensor, tail: Tensor, *, n
 
 
 def full_mask(
-    ids: Int[Tensor, "batch anchor_new"], attention_mask: Tensor | None, past: int
+    ids: Int[Tensor, "batch anchor_new"], attention_mask: Tensor | None, past: int = 0
 ) -> Int[Tensor, "batch anchor_seq"]:
     """The attention mask over past and present; all ones when the caller gave none.
 

@@ -193,13 +193,11 @@ class ComposedModel(Refused, Switched, Saved, Tapped, PreTrainedModel, ComposedG
             prompt_length: ``(batch,)``, tokens in each row's prompt, padding not counted: an augment that reads the
                 prompt only ends there, and a stream is cut there. Default: as the cache has it, else what comes before
                 the first label.
-            taps: of each row, from `taps()` of the same texts and prompts: only what is above them runs, without a
-                cache.
+            taps: of each row, from `taps()` of the same texts and prompts; only what is above runs, without a cache.
 
         Raises:
-            ComposeError: no ids, a mask of another shape, a cache that does not belong here, a text that an augment has
-                no positions or no tokens for, a prompt whose end an augment must know and nobody said, or taps of
-                other texts.
+            ComposeError: no ids, a mask of another shape, a cache or taps that do not belong here, a text that an
+                augment has no positions or no tokens for, or a prompt whose end it must know and nobody said.
         """
         if input_ids is None or inputs_embeds is not None:
             raise ComposeError("a composed model reads input_ids; inputs_embeds say nothing to its augments.")
@@ -217,28 +215,16 @@ class ComposedModel(Refused, Switched, Saved, Tapped, PreTrainedModel, ComposedG
             valid = full_mask(input_ids, mask, past)
             check_positions(position_ids, valid)
             reads = self._reads(input_ids, valid, active, cache, labels=labels, prompt_length=prompt_length)
+        outputs = {"output_attentions": output_attentions, "output_hidden_states": output_hidden_states}
         with nullcontext() if cache is None else cache.filling():
-            state = (
-                self._runner.read(reads, cache=cache, recompute=recompute)
-                if taps is None
-                else self._runner.given(reads, taps, full_mask(input_ids, mask, 0), active=active, recompute=recompute)
-            )
-            output = self._runner.answer(
-                state,
-                input_ids,
-                mask,
-                position_ids,
-                logits_to_keep=logits_to_keep,
-                output_attentions=output_attentions,
-                output_hidden_states=output_hidden_states,
-            )
-        result = CausalLMOutputWithPast(
-            loss=None if labels is None else self._loss(output.logits, labels, num_items_in_batch),
-            logits=output.logits,
-            past_key_values=cache,
-            hidden_states=output.hidden_states,
-            attentions=output.attentions,
-        )
+            if taps is None:
+                state = self._runner.read(reads, cache=cache, recompute=recompute)
+            else:
+                state = self._runner.given(reads, taps, full_mask(input_ids, mask), active=active, recompute=recompute)
+            output = self._runner.answer(state, input_ids, mask, position_ids, outputs, logits_to_keep=logits_to_keep)
+        loss = None if labels is None else self._loss(output.logits, labels, num_items_in_batch)
+        kept = {"hidden_states": output.hidden_states, "attentions": output.attentions}
+        result = CausalLMOutputWithPast(loss=loss, logits=output.logits, past_key_values=cache, **kept)
         return result if return_dict is not False else result.to_tuple()
 
     def _reads(

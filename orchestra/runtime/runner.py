@@ -232,18 +232,17 @@ class Runner:
         ids: Tensor,
         mask: Tensor | None,
         position_ids: Tensor | None = None,
+        outputs: Mapping[str, bool | None] | None = None,
         *,
         logits_to_keep: int | Tensor = 0,
-        output_attentions: bool | None = None,
-        output_hidden_states: bool | None = None,
     ) -> Any:
         """Run the anchor, with the residuals of the bridges, and return its output.
 
         Args:
             mask: over past and present; None leaves it, and counting positions, to the anchor.
+            outputs: what else it is to return, as its own arguments say it; None leaves that to its config.
         """
-        wanted = {"output_attentions": output_attentions, "output_hidden_states": output_hidden_states}
-        arguments: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
+        arguments: dict[str, Any] = {name: value for name, value in (outputs or {}).items() if value is not None}
         arguments |= self._position_ids(mask, ids, position_ids)
         slices = "logits_to_keep" in self._anchor.accepts
         if slices:

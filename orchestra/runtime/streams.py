@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 
 from transformers import PreTrainedTokenizerBase
 
 from orchestra.errors import ComposeError, ModelError
 from orchestra.graph import Graph, Node
 from orchestra.io.facts import tokenizer_digest
+from orchestra.io.merge import tokenizer_folder
 from orchestra.io.models import load_tokenizer
 from orchestra.runtime.stream import Stream, same_tokenizer
 from orchestra.runtime.traits import describe
@@ -36,7 +36,7 @@ def read_tokenizers(graph: Graph, given: Mapping[str, PreTrainedTokenizerBase]) 
             found[node.name] = found["anchor"]
         else:
             if node.tokenizer not in held:
-                held[node.tokenizer] = load_tokenizer(Path(node.tokenizer or ""))
+                held[node.tokenizer] = load_tokenizer(tokenizer_folder(node.facts, node.tokenizer))
             found[node.name] = held[node.tokenizer]
     if problems := [line for node in (graph.anchor, *graph.augments) for line in _past_the_end(node, found[node.name])]:
         raise ModelError.listing(problems)

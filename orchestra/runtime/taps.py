@@ -53,8 +53,8 @@ class Tapped:
             ComposeError: as `forward`.
         """
         active = self._toggles.active
-        mask = None if attention_mask is None else full_mask(input_ids, attention_mask, 0)
-        valid = full_mask(input_ids, mask, 0)
+        mask = None if attention_mask is None else full_mask(input_ids, attention_mask)
+        valid = full_mask(input_ids, mask)
         reads = self._reads(input_ids, valid, active, None, labels=labels, prompt_length=prompt_length)
         kept: list[Taps] = self._runner.taps(reads, input_ids, mask, active=active)
         return kept

@@ -9,11 +9,13 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from orchestra.errors import BundleError, TrainError
-from orchestra.graph import Feed
+from orchestra.graph import Feed, Node
 from orchestra.io.bundle import CONFIG_FILE, read_config
-from orchestra.io.checkpoint import file_sha256, fingerprint
+from orchestra.io.checkpoint import file_sha256
 from orchestra.io.facts import model_config
 from orchestra.io.hub import Online
+from orchestra.io.merge import tokenizer_folder
+from orchestra.io.merge_facts import config_folder, weights_fingerprint
 from orchestra.io.models import load_tokenizer
 from orchestra.paper import plan
 from orchestra.plan import Plan
@@ -59,7 +61,7 @@ def prepare(source: str | Path | Mapping[str, Any] | ComposedModel, spec: TrainS
     on = _on(planned, augments)
     _check_output(spec.output, planned, augments)
     anchor = planned.graph.anchor.facts
-    tokenizer = source.tokenizer if isinstance(source, ComposedModel) else load_tokenizer(Path(anchor.source))
+    tokenizer = source.tokenizer if isinstance(source, ComposedModel) else _tokenizer(planned.graph.anchor)
     if tokenizer is None:
         raise TrainError(f"{anchor.source}: the anchor has no tokenizer, and records are text: add its tokenizer.json.")
     readers = prompt_readers(planned, on)
@@ -86,7 +88,7 @@ def identity(prepared: Prepared, spec: TrainSpec, *, steps: int, global_batch: i
     graph = prepared.plan.graph
     beside = stacks(prepared.plan, {*prepared.on} - {*prepared.augments})
     nodes = [graph.anchor, *(node for node in graph.augments if node.name in prepared.on)]
-    folders = {node.name: Path(node.facts.source) for node in nodes if Path(node.facts.source).exists()}
+    facts = {node.name: node.facts for node in nodes if node.facts.merge or Path(node.facts.source).exists()}
     readers = prompt_readers(prepared.plan, prepared.on)
     return {
         **{field: value for field, value in asdict(spec).items() if field not in _FREE},
@@ -95,10 +97,14 @@ def identity(prepared: Prepared, spec: TrainSpec, *, steps: int, global_batch: i
         "augments": list(prepared.augments),
         "data_sha256": file_sha256(spec.data),
         "global_batch": global_batch,
-        "models": {name: fingerprint(folder) for name, folder in folders.items()},
+        "models": {name: weights_fingerprint(known) for name, known in facts.items()},
         "sites": [asdict(site) for site in graph.sites if site.augment in prepared.augments],
         "steps": steps,
     }
+
+
+def _tokenizer(anchor: Node) -> PreTrainedTokenizerBase | None:
+    return None if anchor.tokenizer is None else load_tokenizer(tokenizer_folder(anchor.facts, anchor.tokenizer))
 
 
 def _chosen(planned: Plan, wanted: tuple[str, ...]) -> tuple[str, ...]:
@@ -151,4 +157,4 @@ def _configs(source: object, planned: Plan, augments: tuple[str, ...]) -> list[M
         models = [source.anchor, *(source.augment(name) for name in augments)]
         return [model.config.to_dict() for model in models]
     nodes = (planned.graph.anchor, *(node for node in planned.graph.augments if node.name in augments))
-    return [model_config(Path(node.facts.source)) for node in nodes]
+    return [model_config(config_folder(node.facts)) for node in nodes]

@@ -5,10 +5,12 @@ from typing import Any
 import pytest
 
 from orchestra.cli.reproduce import Demo, reproduce
+from orchestra.lab import merging
 from orchestra.lab import reproduce as lab
 from orchestra.lab.recipe import Recipe, recipes
 
-RESULTS = json.loads((Path(__file__).parents[2] / "benchmarks/results/trio.json").read_text())
+RESULTS_FOLDER = Path(__file__).parents[2] / "benchmarks/results"
+RESULTS = json.loads((RESULTS_FOLDER / "trio.json").read_text())
 
 
 @pytest.fixture(autouse=True)
@@ -36,4 +38,20 @@ def test_programs_get_json(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_every_recipe_can_be_asked_for() -> None:
-    assert {demo.value for demo in Demo} == set(recipes())
+    assert {demo.value for demo in Demo} == {*recipes(), "merging"}
+
+
+def test_the_experiment_with_merges_prints_its_own_table(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = json.loads((RESULTS_FOLDER / "merging.json").read_text())
+    asked: list[Path] = []
+
+    def instead(output: Path) -> dict[str, Any]:
+        asked.append(output)
+        return dict(results)
+
+    monkeypatch.setattr(merging, "reproduce", instead)
+    reproduce(Demo.MERGING, output=Path("elsewhere"))
+    assert asked == [Path("elsewhere")]
+    assert capsys.readouterr().out.strip() == (RESULTS_FOLDER / "merging.md").read_text().strip()

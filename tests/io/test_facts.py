@@ -251,11 +251,9 @@ def test_all_problems_of_a_document_come_at_once(base: Path) -> None:
         kv={"bridges": "./nowhere"},
         tetum={"bridges": "broken"},
         python={"model": "acme/python"},
-        merged={"model": {"merge": {}}},
         gguf={"model": "m.gguf"},
     )
     assert lines == [
-        "augments.merged.model is a merge; this version loads folders only. Merge first, and name the folder.",
         f"anchor.model: {base}/anchor/config.json: is not JSON.",
         f"augments.gguf.model is 'm.gguf', but there is no file {base}/m.gguf.",
         f"augments.kv.model: {base}/kv/model.safetensors: is not a whole safetensors file; fetch or save it again.",

@@ -3,9 +3,10 @@ from typing import Any
 
 import pytest
 from huggingface_hub.utils.tqdm import are_progress_bars_disabled
+from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 from transformers.utils import logging as transformers_logging
 
-from orchestra.io.foreign import quiet, told
+from orchestra.io.foreign import quiet, tokenizers_errors, told
 
 
 def show(bars: bool) -> None:
@@ -38,3 +39,19 @@ def test_an_error_is_told_on_one_line_of_bounded_length() -> None:
     long = told(KeyError("x" * 400))
     assert len(long) == 300
     assert long.endswith("x...")
+
+
+def test_what_tokenizers_raises_becomes_an_error_that_can_be_caught() -> None:
+    with pytest.raises(ValueError, match=r"^tokenizers says: key must be a string"), tokenizers_errors():
+        Tokenizer.from_str("{nope")
+    panics = Tokenizer(models.BPE(vocab={"a": 0}, merges=[]))
+    panics.pre_tokenizer = pre_tokenizers.Split(Regex("(a+)+$"), "isolated")
+    with pytest.raises(RuntimeError, match=r"^tokenizers breaks off: Onig: Regex search error"), tokenizers_errors():
+        panics.encode("a" * 40 + "!")
+
+
+@pytest.mark.parametrize("error", [KeyError("mine"), KeyboardInterrupt(), SystemExit(3)])
+def test_what_others_raise_stays_what_it_is(error: BaseException) -> None:
+    with pytest.raises(type(error)) as caught, tokenizers_errors():
+        raise error
+    assert caught.value is error

@@ -173,14 +173,14 @@ def test_a_long_complaint_is_cut(llama: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_a_truncated_file_is_refused_here_too(llama: Path) -> None:
     path = llama / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-7])
-    assert refusal(llama).startswith("transformers cannot load it: SafetensorError: ")
+    assert "/model.safetensors: is " in refusal(llama)
 
 
 def test_a_pickle_is_never_opened(llama: Path) -> None:
     torch.save({}, llama / "pytorch_model.bin")
     (llama / "model.safetensors").unlink()
     assert refusal(llama) == (
-        f"transformers cannot load it: OSError: Error no file named model.safetensors found in directory {llama}."
+        "holds only pickled weights (pytorch_model.bin), which are never loaded; save it as safetensors."
     )
 
 

@@ -10,6 +10,7 @@ import pytest
 
 import orchestra
 from orchestra.errors import BundleError, DataError, TrainError
+from orchestra.io import merge
 from orchestra.train import TrainSpec
 from orchestra.train.prepare import identity, prepare
 from tests.train.conftest import MAX_LENGTH, Write, write_graph
@@ -61,6 +62,35 @@ def test_an_anchor_without_tokenizer_is_refused(tmp_path: Path, spec: TrainSpec)
         (tmp_path / name / "tokenizer_config.json").unlink()
     message = f"{tmp_path}/digits: the anchor has no tokenizer, and records are text: add its tokenizer.json."
     refused(graph, spec, TrainError, message)
+
+
+def test_the_tokenizer_that_the_graph_names_for_its_anchor_is_the_one(tmp_path: Path, spec: TrainSpec) -> None:
+    graph = write_graph(tmp_path)
+    shutil.copytree(tmp_path / "digits", tmp_path / "words")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / "digits" / name).unlink()
+    document = json.loads(graph.read_text())
+    document["anchor"]["tokenizer"] = "words"
+    graph.write_text(json.dumps(document))
+    assert prepare(graph, spec).train
+
+
+def test_a_merge_is_trained_against_without_being_made_first(
+    tmp_path: Path, spec: TrainSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(merge, "_run", None)
+    graph = write_graph(tmp_path)
+    document = json.loads(graph.read_text())
+    recipe = {"merge_method": "linear", "models": [{"model": "digits"}], "parameters": {"weight": 1}}
+
+    def known(**more: Any) -> str:
+        document["anchor"]["model"] = {"merge": recipe, **more}
+        graph.write_text(json.dumps(document))
+        models = identity(prepare(graph, spec), spec, steps=1, global_batch=1)["models"]
+        assert models.keys() == {"anchor", "kv", "tetum"}
+        return str(models["anchor"])
+
+    assert known() == known() != known(seed=1)
 
 
 def test_an_output_that_is_a_file_is_refused(graph: Path, spec: TrainSpec) -> None:

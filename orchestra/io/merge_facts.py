@@ -1,0 +1,247 @@
+"""What is known of a merge before a weight is read: its problems, or the facts of the model that comes of it.
+
+No torch, no mergekit, no network.
+"""
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from orchestra.errors import ModelError, OrchestraError
+from orchestra.graph import ModelFacts
+from orchestra.io.checkpoint import fingerprint, read_json, remembered_sha256, weight_files
+from orchestra.io.facts import config_facts, model_facts, tokenizer_fingerprint
+from orchestra.io.gguf_facts import is_gguf
+from orchestra.io.merge_tokenizer import built_tokenizer, donor_of, tokenizer_problems
+from orchestra.io.places import Places
+from orchestra.io.safetensors_header import read_header
+from orchestra.merging.check import check
+from orchestra.merging.document import builds_tokenizer, references, replaced, structure
+from orchestra.merging.groups import SourceFacts
+from orchestra.merging.merge import MERGING, Merge, numbered
+from orchestra.merging.result import merged_names, num_layers, num_params, weight_bytes
+from orchestra.spec import GraphSpec
+
+GENERATION = "generation_config.json"
+TOKENIZER_FILES = (
+    *("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "special_tokens_map.json", "added_tokens.json"),
+    *("vocab.json", "merges.txt", "vocab.txt", "chat_template.jinja", "chat_template.json"),
+)
+"""What a tokenizer is made of on disk."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Merged:
+    """What came of looking at a merge.
+
+    Attributes:
+        facts: of its result; None where there are problems.
+        tokenizer: the folder that the result's tokenizer comes from, or the result's own source where it is built with
+            it; None where there is none.
+        problems: a line each.
+    """
+
+    facts: ModelFacts | None
+    tokenizer: str | None
+    problems: list[str]
+
+
+def gather_merges(
+    spec: GraphSpec, places: Places, known: Collection[str] = ()
+) -> tuple[dict[str, ModelFacts], dict[str, str], list[str]]:
+    """The facts of every merge in a graph document and the places of their tokenizers, by name; and their problems.
+
+    Args:
+        known: models that are in memory already; how they could be merged is not read.
+    """
+    models, tokenizers, problems = {}, {}, []
+    for name, model in (("anchor", spec.anchor), *sorted(spec.augments.items())):
+        if isinstance(model.model, str) or name in known:
+            continue
+        field = f"{name if name == 'anchor' else f'augments.{name}'}.model."
+        source = model.model
+        merged = merge_facts(source.merge, places, tokenizer=source.tokenizer, seed=source.seed, field=field)
+        problems += merged.problems
+        if merged.facts is not None:
+            models[name] = merged.facts
+        if merged.tokenizer is not None:
+            tokenizers[name] = merged.tokenizer
+    return models, tokenizers, problems
+
+
+def merge_facts(
+    recipe: Mapping[str, Any], where: Places, *, tokenizer: str | None = None, seed: int = 0, field: str = ""
+) -> Merged:
+    """Look at a merge: read the configs and headers of its models, and check its recipe against them.
+
+    Args:
+        where: where its models are looked for; they come from folders, not from the Hub.
+        tokenizer: the folder of the tokenizer that the result takes, where that is said.
+        seed: of methods that drop at random.
+        field: of a graph document, where the merge stands; with it, problems name the document's fields.
+    """
+    malformed = structure(recipe)
+    places, facts, problems = _sources(recipe, where)
+    keep, unkept = _kept_tokenizer(tokenizer, where, f"{field}tokenizer")
+    first = {place: name for name, place in reversed(places.items())}  # a folder may have several names
+    recipe = replaced(recipe, lambda _, name: first[places[name]] if name in places else name)
+    problems = [*malformed, *check(recipe, facts, tokenizer=tokenizer), *problems]
+    if not problems:
+        problems = tokenizer_problems(recipe, places, facts, keep)
+    if problems or unkept:
+        told = [f"{field}merge.{line}" if field else line for line in dict.fromkeys(problems)]
+        return Merged(facts=None, tokenizer=None, problems=[*told, *unkept])
+    return _merged(recipe, places, facts, keep, seed)
+
+
+def _kept_tokenizer(tokenizer: str | None, where: Places, field: str) -> tuple[Path | None, list[str]]:
+    """The folder of the tokenizer that is to be kept, and what is wrong with it."""
+    if tokenizer is None:
+        return None, []
+    try:
+        place = where.find(tokenizer, field).path
+        if tokenizer_fingerprint(place) is None:
+            return place, [f"{field} is {tokenizer!r}, which holds no tokenizer.json."]
+    except OrchestraError as error:
+        return None, str(error).splitlines()
+    return place, []
+
+
+def weights_fingerprint(facts: ModelFacts) -> str:
+    """SHA-256 of a model's weights; of a merge, of what decides them."""
+    return fingerprint(Path(facts.source)) if facts.merge is None else result_fingerprint(facts.merge)
+
+
+def config_folder(facts: ModelFacts) -> Path:
+    """Where a model's config is, but for the number of its layers and tokens: a merge keeps that of its first model."""
+    return Path(facts.source) if facts.merge is None else Path(facts.merge.sources[0])
+
+
+def result_fingerprint(merge: Merge) -> str:
+    """SHA-256 of what decides a merge's weights: the recipe, and the weights that go in."""
+    built = builds_tokenizer(json.loads(merge.recipe))
+    weights = [fingerprint(Path(folder)) for folder in merge.sources[: merge.merged]]
+    return merge.fingerprint(weights, [_tokenizer_sha(folder) for folder in merge.sources] if built else [])
+
+
+def cache_key(merge: Merge) -> str:
+    """SHA-256 of everything that a merge's folder is made of."""
+    folders = [*map(Path, merge.sources), *([Path(merge.tokenizer)] if merge.tokenizer else [])]
+    files = [
+        (index, name, remembered_sha256(folder / name))
+        for index, folder in enumerate(folders)
+        for name in ("config.json", GENERATION, *TOKENIZER_FILES)
+        if (folder / name).is_file()
+    ]
+    return hashlib.sha256(json.dumps([result_fingerprint(merge), files]).encode()).hexdigest()
+
+
+def _tokenizer_sha(folder: str) -> str:
+    return tokenizer_fingerprint(Path(folder)) or ""
+
+
+def _sources(recipe: Mapping[str, Any], where: Places) -> tuple[dict[str, Path], dict[str, SourceFacts], list[str]]:
+    """Where the models of a recipe are, what is known of those that are merged, and what went wrong; by name."""
+    merged = merged_names(recipe)
+    places: dict[str, Path] = {}
+    facts: dict[str, SourceFacts] = {}
+    problems: list[str] = []
+    tried: set[str] = set()
+    for field, name in references(recipe):
+        if name in tried:
+            continue
+        tried.add(name)
+        try:
+            places[name] = _located(name, where, field)
+            if name in merged:
+                facts[name] = source_facts(places[name])
+        except OrchestraError as error:
+            problems += [line if line.startswith(field) else f"{field}: {line}" for line in str(error).splitlines()]
+    return places, facts, problems
+
+
+def _located(name: str, where: Places, field: str) -> Path:
+    """The folder of a model. A name with a + or an @ that is no folder's is one of mergekit's longer ways to say it."""
+    try:
+        return where.find(name, field).path
+    except OrchestraError:
+        if "+" in name:
+            raise ModelError(
+                f"{field} is {name!r}, a model with an adapter; merge the adapter into its model, and name the folder."
+            ) from None
+        if "@" in name:
+            raise ModelError(
+                f"{field} is {name!r}, which has a revision; this version merges local folders only, which have none."
+            ) from None
+        raise
+
+
+def source_facts(folder: Path) -> SourceFacts:
+    """Read what a model that is to be merged says of itself.
+
+    Raises:
+        ModelError: it is no model folder, or one that mergekit does not take.
+    """
+    if is_gguf(folder):
+        raise ModelError(f"{folder}: is a GGUF file; mergekit merges folders of safetensors.")
+    facts, config = model_facts(folder), read_json(folder / "config.json")
+    if config.get("quantization_config"):
+        raise ModelError(f"{folder}: is quantized; mergekit merges plain weights.")
+    names = config.get("architectures")
+    if not isinstance(names, list) or len(names) != 1 or not isinstance(names[0], str):
+        raise ModelError(f"{folder}: its config has no 'architectures' of one name, by which mergekit merges.")
+    headers = [read_header(path) for path in weight_files(folder)]
+    return SourceFacts(
+        path=str(folder),
+        config=config,
+        architecture=names[0],
+        num_layers=facts.num_layers,
+        vocab_size=facts.vocab_size,
+        shapes={name: shape for header in headers for name, shape in header.shapes.items()},
+        weight_bytes=sum(header.weight_bytes for header in headers),
+        tokenizer=facts.tokenizer,
+    )
+
+
+def _merged(
+    recipe: Mapping[str, Any],
+    places: Mapping[str, Path],
+    facts: Mapping[str, SourceFacts],
+    keep: Path | None,
+    seed: int,
+) -> Merged:
+    """The facts of the result of a recipe that has no problems."""
+    order = merged_names(recipe)
+    folders = list(dict.fromkeys(str(places[name]) for name in order))
+    merged = len(folders)
+    folders = list(dict.fromkeys([*folders, *(str(places[name]) for _, name in references(recipe))]))
+    built, donor = builds_tokenizer(recipe), donor_of(order, facts, keep)
+    own = built or recipe.get("chat_template") is not None
+    merge = Merge(
+        recipe=numbered(recipe, {name: folders.index(str(place)) for name, place in places.items()}),
+        sources=tuple(folders),
+        merged=merged,
+        tokenizer=None if own or donor is None else donor,
+        seed=seed,
+    )
+    first = facts[order[0]]
+    digest = hashlib.sha256(json.dumps([merge.recipe, folders, donor, seed]).encode()).hexdigest()[:8]
+    source = f"<{recipe['merge_method']} of {', '.join(Path(folder).name for folder in folders)}, {digest}>"
+    sha, vocab = built_tokenizer(recipe, places, order, facts) if built else (None, first.vocab_size)
+    if not built:
+        sha = None if donor is None else tokenizer_fingerprint(Path(donor))
+    params = num_params(recipe, facts, first, vocab)
+    result = replace(
+        config_facts(first.config, source=source),
+        num_layers=num_layers(recipe, first),
+        vocab_size=vocab,
+        tokenizer=sha,
+        num_params=params,
+        weight_bytes=weight_bytes(recipe, first, params),
+        conversion=MERGING,
+        merge=merge,
+    )
+    return Merged(facts=result, tokenizer=source if own else donor, problems=[])

@@ -1,0 +1,1 @@
+"""Merges on paper: mergekit's recipes, read, checked and counted. No torch, no mergekit, no network."""

@@ -1,0 +1,43 @@
+from pathlib import Path
+
+import pytest
+
+from orchestra.errors import ComposeError
+from orchestra.loudness import loudness, loudness_of
+from tests import folders, tiny
+
+TEXTS = {"short": ["w3 w5"], "long": ["w7 w11 w13", "w2 w3 w5 w7"]}
+
+
+def test_the_loudness_is_the_mean_share_of_a_stack_alone_over_bridges_and_tokens() -> None:
+    composed = tiny.compose(
+        tiny.model("llama"),
+        tokenizers={name: tiny.words() for name in ("anchor", "kv", "far")},
+        kv=tiny.model("gpt2", seed=1),
+        far=tiny.model("qwen3", seed=2),
+    )
+    found = loudness(composed, TEXTS)
+    assert {name: list(domains) for name, domains in found.items()} == {
+        "far": ["short", "long"],
+        "kv": ["short", "long"],
+    }
+    with composed.only("kv"):
+        shares = [
+            share for text in TEXTS["long"] for bridge in composed.contributions(text).bridges for share in bridge.share
+        ]
+    assert len(shares) == 3 * 7
+    assert found["kv"]["long"] == pytest.approx(sum(shares) / len(shares))
+    assert composed.active == ("far", "kv")
+
+
+def test_a_fresh_stack_is_silent_in_a_graph_that_is_still_to_be_loaded(tmp_path: Path) -> None:
+    for name, architecture in (("anchor", "llama"), ("kv", "qwen3")):
+        folders.checkpoint(tmp_path / name, architecture)
+    graph = folders.graph(tmp_path / "graph.json", folders.document(kv={"bridges": {"pairs": tiny.PAIRS}}))
+    assert loudness_of(graph, {"one": ["w3"]}) == {"kv": {"one": 0.0}}
+
+
+def test_a_domain_without_texts_is_refused() -> None:
+    composed = tiny.compose(tiny.model("llama"), kv=tiny.model("gpt2"))
+    with pytest.raises(ComposeError, match=r"^the domain 'two' has no texts\.$"):
+        loudness(composed, {"one": ["w3"], "two": []})
