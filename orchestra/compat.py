@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from orchestra import graph as graphs
+from orchestra import checking
 from orchestra.errors import GraphError
 from orchestra.graph import BundleFacts, Facts, ModelFacts
 from orchestra.io.bundle import (
@@ -116,7 +116,7 @@ def _weights(model: ModelFacts) -> str | None:
 def _problems(spec: GraphSpec, facts: Facts, unread: list[str]) -> Iterator[str]:
     """What is wrong with the graph besides its bundles."""
     try:
-        graphs.check(spec, facts, unread)
+        checking.check(spec, facts, unread)
     except GraphError as error:
         held = tuple(f"augments.{name}.bridges (" for name in facts.bundles)  # those are told by aspect
         yield from (line for line in str(error).splitlines() if not line.startswith(held))
@@ -159,7 +159,7 @@ def _identity(
     known = weights[name] or trained.fingerprint
     if augment is None or anchor is None:
         return identify(model, known, template=augment.template if augment else None)
-    ahead = augment.tail == "provisional" and graphs.reads_a_stream(augment, anchor, model)
+    ahead = augment.tail == "provisional" and checking.reads_a_stream(augment, anchor, model)
     return identify(model, known, template=augment.template, provisional=ahead)
 
 
@@ -179,7 +179,7 @@ def _misplaced(name: str, bundle: BundleFacts, facts: Facts) -> list[str]:
     if not {"anchor", name} <= facts.models.keys():
         return []
     anchor, augment = facts.models["anchor"], facts.models[name]
-    lines = graphs.misplaced(bundle.sites, "site", "the number of heads is", anchor=anchor, augment=augment)
+    lines = checking.misplaced(bundle.sites, "site", "the number of heads is", anchor=anchor, augment=augment)
     return [line.removesuffix(".") for line in lines]
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from orchestra import graph as graphs
+from orchestra import checking
 from orchestra import plan as plans
 from orchestra.errors import GraphError
 from orchestra.graph import ModelFacts
@@ -53,7 +53,7 @@ def plan(
     held = {**merged, **(known or {})}
     facts, problems = gather(document.spec, document.folder, held, tokenizers, root=document.root, hub=hub)
     facts = replace(facts, tokenizers={**own, **facts.tokenizers})
-    return plans.plan(graphs.check(document.spec, facts, [*unmade, *problems]))
+    return plans.plan(checking.check(document.spec, facts, [*unmade, *problems]))
 
 
 def fetched_plan(

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from orchestra import graph as graphs
+from orchestra import checking
 from orchestra import plan as plans
 from orchestra import spec as specs
 from orchestra.graph import Facts, Graph, ModelFacts
@@ -43,7 +43,7 @@ def document(**augments: dict[str, Any]) -> dict[str, Any]:
 
 def check(content: dict[str, Any], **models: ModelFacts) -> Graph:
     """The graph of a document whose models are those above, or these."""
-    return graphs.check(specs.parse(content), Facts(models={**MODELS, **models}))
+    return checking.check(specs.parse(content), Facts(models={**MODELS, **models}))
 
 
 def plan(content: dict[str, Any], **models: ModelFacts) -> Plan:

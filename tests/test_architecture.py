@@ -30,6 +30,7 @@ def test_the_paper_half_and_its_commands_import_nothing_heavy() -> None:
         "merging",
         "wiring",
         "graph",
+        "checking",
         "plan",
         "draw",
         "paper",

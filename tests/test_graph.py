@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from orchestra import graph as graphs
+from orchestra import checking
 from orchestra import spec as specs
 from orchestra.errors import GraphError
 from orchestra.graph import ALIGNMENT_VERSION, BundleFacts, Facts, Feed, Site
@@ -97,7 +97,7 @@ def test_a_node_holds_what_the_document_says_of_its_model() -> None:
     )
     content["anchor"]["dtype"] = "float16"
     bundle = BundleFacts(source="/b", sites=(tetum_site(),), alignment_version=ALIGNMENT_VERSION)
-    graph = graphs.check(specs.parse(content), Facts(models=MODELS, bundles={"tetum": bundle}))
+    graph = checking.check(specs.parse(content), Facts(models=MODELS, bundles={"tetum": bundle}))
     kv, tetum = graph.augments
     assert (kv.name, kv.enabled, kv.dtype, kv.device) == ("kv", False, "bfloat16", "cuda:1")
     assert (tetum.enabled, tetum.dtype, tetum.device) == (True, "auto", "auto")
@@ -335,7 +335,7 @@ def tetum_site(**changes: Any) -> Site:
 def bundled(*sites: Site, alignment_version: int = ALIGNMENT_VERSION) -> list[str]:
     bundle = BundleFacts(source="/b", sites=sites, alignment_version=alignment_version)
     with pytest.raises(GraphError) as caught:
-        graphs.check(specs.parse(document(tetum={"bridges": "b"})), Facts(models=MODELS, bundles={"tetum": bundle}))
+        checking.check(specs.parse(document(tetum={"bridges": "b"})), Facts(models=MODELS, bundles={"tetum": bundle}))
     return str(caught.value).splitlines()
 
 
@@ -363,7 +363,7 @@ def test_what_could_not_be_read_is_listed_with_all_else_and_asked_nothing() -> N
     content = document(kv={"into": ["tetum"]}, tetum={"bridges": "lost"})
     known = Facts(models={"anchor": DIGITS, "tetum": MODELS["tetum"]})
     with pytest.raises(GraphError) as caught:
-        graphs.check(specs.parse(content), known, ["augments.kv.model is lost.", "augments.tetum.bridges is lost."])
+        checking.check(specs.parse(content), known, ["augments.kv.model is lost.", "augments.tetum.bridges is lost."])
     assert str(caught.value).splitlines() == [
         "augments.kv.model is lost.",
         "augments.tetum.bridges is lost.",
@@ -372,4 +372,4 @@ def test_what_could_not_be_read_is_listed_with_all_else_and_asked_nothing() -> N
 
 def test_without_facts_of_the_anchor_nothing_is_placed() -> None:
     with pytest.raises(GraphError, match=r"^anchor.model is lost\.$"):
-        graphs.check(specs.parse(document()), Facts(models={"kv": KV}), ["anchor.model is lost."])
+        checking.check(specs.parse(document()), Facts(models={"kv": KV}), ["anchor.model is lost."])

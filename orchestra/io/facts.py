@@ -60,7 +60,7 @@ def gather(
     places = Places(folder=base, root=root, hub=hub)
     for name, model in (("anchor", spec.anchor), *sorted(spec.augments.items())):
         where = name if name == "anchor" else f"augments.{name}"
-        # What is not read here is known already, or refused by graph.unsupported.
+        # What is not read here is known already, or refused by checking.unsupported.
         if name not in models and isinstance(model.model, str):
             try:
                 found = places.find(model.model, f"{where}.model", "model", revision=model.revision)

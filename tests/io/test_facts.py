@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from transformers import AutoConfig
 
-from orchestra import graph, spec
+from orchestra import checking, spec
 from orchestra.errors import BundleError, GraphError, ModelError
 from orchestra.graph import Facts, ModelFacts
 from orchestra.io.facts import bundle_facts, config_facts, gather, model_facts, tokenizer_fingerprint
@@ -216,7 +216,7 @@ def check(base: Path, **augments: Any) -> list[str]:
     document = spec.parse(folders.document(**augments))
     facts, problems = gather(document, base)
     try:
-        graph.check(document, facts, problems)
+        checking.check(document, facts, problems)
     except GraphError as error:
         return str(error).splitlines()
     return []
