@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from huggingface_hub.cli.hf import main as hf
+from huggingface_hub.utils.tqdm import enable_progress_bars
 
 from tests import hubserver
 from tests.cli.conftest import Run, run
@@ -61,6 +62,7 @@ def shell(run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
         if name == "hf":
             with pytest.raises(SystemExit, match="0"):
                 hf()  # type: ignore[no-untyped-call]
+            enable_progress_bars()  # which --quiet has switched off for good
         else:
             assert name == "python"
             runpy.run_path(arguments[0])

@@ -1,12 +1,13 @@
 """What it takes to call transformers: its errors, its talk, and its account of what it loaded."""
 
 import re
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from huggingface_hub.errors import StrictDataclassError
-from huggingface_hub.utils.tqdm import are_progress_bars_disabled
+from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars
 from safetensors import SafetensorError
 from transformers import PreTrainedModel
 from transformers.utils import logging
@@ -47,7 +48,7 @@ def tokenizers_errors() -> Iterator[None]:
 def quiet() -> Iterator[None]:
     """Silence transformers' progress bars and warnings inside a `with` block; what the user had set comes back."""
     verbosity = logging.get_verbosity()
-    bars = logging.is_progress_bar_enabled() and not are_progress_bars_disabled()
+    bars, hub_off = logging.is_progress_bar_enabled(), are_progress_bars_disabled()
     logging.set_verbosity_error()
     if bars:
         logging.disable_progress_bar()
@@ -56,7 +57,13 @@ def quiet() -> Iterator[None]:
     finally:
         logging.set_verbosity(verbosity)
         if bars:
-            logging.enable_progress_bar()
+            with warnings.catch_warnings():
+                warnings.simplefilter(
+                    "ignore"
+                )  # where the environment has the Hub's bars off, it says that they stay so
+                logging.enable_progress_bar()
+        if hub_off:  # transformers' switch is the Hub's as well, and not the other way around
+            disable_progress_bars()
 
 
 def told(error: BaseException) -> str:

@@ -1,8 +1,9 @@
 import logging
+import sys
 from typing import Any
 
 import pytest
-from huggingface_hub.utils.tqdm import are_progress_bars_disabled
+from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 from transformers.utils import logging as transformers_logging
 
@@ -32,6 +33,32 @@ def test_what_the_user_had_set_comes_back(verbosity: int, bars: bool) -> None:
     finally:
         transformers_logging.set_verbosity(before[0])
         show(before[1])
+
+
+def test_bars_are_hidden_where_the_hub_alone_shows_none_and_stay_as_they_were() -> None:
+    before = transformers_logging.is_progress_bar_enabled()
+    try:
+        show(True)
+        disable_progress_bars()
+        with quiet():
+            assert not transformers_logging.is_progress_bar_enabled()
+        assert transformers_logging.is_progress_bar_enabled()
+        assert are_progress_bars_disabled()
+    finally:
+        show(before)
+
+
+def test_bars_that_the_environment_forbids_are_no_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = transformers_logging.is_progress_bar_enabled()
+    try:
+        show(True)
+        monkeypatch.setattr(sys.modules[are_progress_bars_disabled.__module__], "HF_HUB_DISABLE_PROGRESS_BARS", True)
+        with quiet():
+            assert not transformers_logging.is_progress_bar_enabled()
+        assert transformers_logging.is_progress_bar_enabled()
+    finally:
+        monkeypatch.undo()
+        show(before)
 
 
 def test_an_error_is_told_on_one_line_of_bounded_length() -> None:

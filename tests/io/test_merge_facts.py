@@ -163,12 +163,12 @@ def test_two_merges_of_a_graph_are_two_models_and_the_same_one_is_one(base: Path
 def test_every_problem_of_every_merge_comes_with_those_of_the_graph(base: Path) -> None:
     content = folders.document(kv={"model": {"merge": swap("lost", dtype="int8"), "tokenizer": "lost"}})
     content["anchor"]["model"] = {"merge": {"merge_method": "ties", "models": [{"model": "one"}]}}
-    content["augments"]["tetum"] = {"model": "one", "into": ["kv"]}
+    content["augments"]["tetum"] = {"model": "one", "into": ["nobody"]}
     path = folders.graph(base / "graph.json", content)
     with pytest.raises(GraphError) as refused:
         paper.plan(path)
     assert str(refused.value).splitlines() == [
-        "augments.tetum.into is ['kv']; this version feeds ['anchor'] only.",
+        'augments.tetum.into names "nobody", which is no model of this graph; it has anchor, kv.',
         "anchor.model.merge.base_model is missing: ties needs one.",
         "anchor.model.merge.models.0.parameters has no 'weight', which ties needs for it, here or in 'parameters'.",
         'augments.kv.model.merge.dtype is "int8"; allowed: "float32", "bfloat16", "float16" or "float64".',
