@@ -22,8 +22,7 @@ def train(
     data: Annotated[Path, typer.Option(help="JSONL of {prompt, completion} or {text}.")],
     eval_data: Annotated[Path | None, typer.Option(help="JSONL to evaluate on.")] = None,
     augment: Annotated[
-        list[str] | None,
-        typer.Option(help="Train this augment's stack, all not named being off; repeatable. Default: those on."),
+        list[str] | None, typer.Option(help="Train its stack, all not named being off; repeatable. Default: those on.")
     ] = None,
     output: Annotated[Path | None, typer.Option(help="Default: runs/ and the graph's name.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Default: 1, unless --steps is given.")] = None,

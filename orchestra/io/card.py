@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from orchestra.io.bundle import SHAPE, BundleConfig
@@ -22,15 +22,7 @@ def card(config: BundleConfig, num_params: int, *, licences: Mapping[str, str | 
     anchor, augment = text(config.anchor.name), text(config.augment.name)
     parents = [side.name for side in (config.anchor, config.augment) if is_hub_id(side.name)]
     lines = [
-        "---",
-        "library_name: orchestra",
-        *(["base_model:", *(f"- {name}" for name in dict.fromkeys(parents))] if parents else []),
-        "tags:",
-        "- orchestra",
-        "- bridges",
-        "- model-composition",
-        "---",
-        "",
+        *metadata(parents),
         f"# {anchor} x {augment}",
         "",
         f"A stack of {len(config.sites)} bridge{'s' if len(config.sites) > 1 else ''} ({num_params:,} parameters) "
@@ -122,6 +114,19 @@ def _graph(config: BundleConfig) -> dict[str, Any]:
         "anchor": {"model": anchor},
         "augments": {name: augment},
     }
+
+
+def metadata(parents: Iterable[str], *own: str) -> list[str]:
+    """The block that the Hub reads.
+
+    Args:
+        parents: the ids of the models that are needed; each is named once.
+        own: further lines of it.
+    """
+    base = [f"- {name}" for name in dict.fromkeys(parents)]
+    named = ["base_model:", *base] if base else []
+    tags = ["tags:", "- orchestra", "- bridges", "- model-composition"]
+    return ["---", "library_name: orchestra", *own, *named, *tags, "---", ""]
 
 
 def section(title: str, content: Mapping[str, Any]) -> list[str]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 
 from orchestra.graph import Graph, Node, Origin
 from orchestra.io.bundle import BundleConfig
-from orchestra.io.card import section, text
+from orchestra.io.card import metadata, section, text
 from orchestra.plan import num_params
 
 
@@ -19,17 +19,7 @@ def graph_card(repo: str, graph: Graph, configs: Mapping[str, BundleConfig], lic
     parents = [node.facts.origin for node in (graph.anchor, *graph.augments) if node.facts.origin is not None]
     count, total = len(graph.augments), sum(map(num_params, graph.sites))
     lines = [
-        "---",
-        "library_name: orchestra",
-        "pipeline_tag: text-generation",
-        "base_model:",
-        *(f"- {repo_id}" for repo_id in dict.fromkeys(origin.repo for origin in parents)),
-        "tags:",
-        "- orchestra",
-        "- bridges",
-        "- model-composition",
-        "---",
-        "",
+        *metadata((origin.repo for origin in parents), "pipeline_tag: text-generation"),
         f"# {text(repo.rpartition('/')[2])}",
         "",
         *([text(graph.description), ""] if graph.description else []),

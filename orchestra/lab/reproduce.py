@@ -6,9 +6,7 @@ models and bundles: what one has trained, another takes.
 
 import json
 import shutil
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 from orchestra.api import load
 from orchestra.draw import svg
 from orchestra.lab import tokenizer
+from orchestra.lab.clock import timed
 from orchestra.lab.exercises import encode_with_twins, exercise
 from orchestra.lab.fitting import fit
 from orchestra.lab.models import freeze_answers, small_llama, write_number_embeddings
@@ -107,7 +106,7 @@ def _train_stack(output: Path, words: PreTrainedTokenizerFast, recipe: Recipe, s
     if bundle.is_dir():
         return
     name = f"{specialist.name}-bridges"
-    with _timed(output / "runs" / f"{name}.time"):
+    with timed(output / "runs" / f"{name}.time"):
         model = load(_absolute(output, recipe, specialist))
         loss = fit(
             model,
@@ -163,22 +162,10 @@ def _once(output: Path, name: str, words: PreTrainedTokenizerFast, train: Callab
     folder, clock = output / "graphs/models" / name, output / "runs" / f"{name}.time"
     if folder.is_dir():
         return
-    with _timed(clock):
+    with timed(clock):
         model = train(clock)
     partial_ = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial_, ignore_errors=True)
     model.bfloat16().save_pretrained(partial_)
     words.save_pretrained(partial_)
     partial_.rename(folder)
-
-
-@contextmanager
-def _timed(clock: Path) -> Iterator[None]:
-    """Add the CPU seconds of a block to a file, over interruptions."""
-    clock.parent.mkdir(parents=True, exist_ok=True)
-    start = time.process_time()
-    try:
-        yield
-    finally:
-        before = float(clock.read_text()) if clock.is_file() else 0.0
-        clock.write_text(f"{before + time.process_time() - start:.1f}")

@@ -2,9 +2,8 @@
 
 import random
 import shutil
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 from transformers import LlamaForCausalLM
 
 from orchestra.lab.batches import Draw, encode
+from orchestra.lab.clock import timed
 from orchestra.lab.expressions import Example
 from orchestra.lab.fitting import Fit, fit
 from orchestra.lab.models import small_llama
@@ -88,17 +88,9 @@ class Workshop:
         unfinished.rename(folder)
         return folder
 
-    @contextmanager
-    def timed(self, name: str) -> Iterator[None]:
-        """Add the CPU seconds of a block to a file, over interruptions."""
-        clock = self.folder / f"{name}.time"
-        clock.parent.mkdir(parents=True, exist_ok=True)
-        start = time.process_time()
-        try:
-            yield
-        finally:
-            before = float(clock.read_text()) if clock.is_file() else 0.0
-            clock.write_text(f"{before + time.process_time() - start:.1f}")
+    def timed(self, name: str) -> AbstractContextManager[None]:
+        """Add the CPU seconds of a block to those of a training."""
+        return timed(self.folder / f"{name}.time")
 
     def cpu_seconds(self) -> dict[str, float]:
         """What each training took."""
