@@ -39,6 +39,7 @@ class ModelFacts:
         conversion: how its file becomes tensors, for one that is not safetensors.
         origin: whence on the Hub it came; None for one that did not.
         merge: how it is made, for one that is merged of others.
+        parents: of a merge, whence on the Hub each of its models came, by their numbers.
     """
 
     source: str
@@ -53,6 +54,13 @@ class ModelFacts:
     conversion: str | None = None
     origin: Origin | None = None
     merge: Merge | None = None
+    parents: tuple[Origin | None, ...] = ()
+
+    @property
+    def origins(self) -> tuple[Origin, ...]:
+        """The repositories that its weights come from."""
+        merged = self.parents[: self.merge.merged] if self.merge else (self.origin,)
+        return tuple(origin for origin in merged if origin is not None)
 
     @property
     def name(self) -> str:

@@ -71,7 +71,7 @@ def fetched_plan(
         ModelError: a repository has none that are loaded.
     """
     planned = plan(document, hub=hub, known=known, tokenizers=tokenizers)
-    origins = {node.facts.origin for node in (planned.graph.anchor, *planned.graph.augments)}
-    for origin in sorted(filter(None, origins), key=str):
+    origins = {origin for node in (planned.graph.anchor, *planned.graph.augments) for origin in node.facts.origins}
+    for origin in sorted(origins, key=str):
         hub.weights(origin)
-    return plan(document, hub=hub, known=known, tokenizers=tokenizers) if origins != {None} else planned
+    return plan(document, hub=hub, known=known, tokenizers=tokenizers) if origins else planned

@@ -8,13 +8,16 @@ from typing import Literal, Protocol
 
 from orchestra.errors import HubError
 from orchestra.graph import Origin
+from orchestra.io.checkpoint import fetched
+from orchestra.io.headers import kept_headers
 
 GRAPH_FILE = "graph.json"
 CARD_FILE = "README.md"
 MODEL_SUFFIXES = (".json", ".model", ".txt", ".jinja")
 """What a model is loaded from, besides its weights. Nothing else is fetched: no pickles, no code."""
 
-Kind = Literal["graph", "model", "bundle", "card"]
+Kind = Literal["graph", "model", "merged", "bundle", "card"]
+"""What a repository is read as; `merged`: a model that is merged with others, with the headers of its weights."""
 
 _PART = r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?"
 _ID = re.compile(rf"{_PART}/{_PART}")
@@ -41,6 +44,7 @@ class Hub(Protocol):
 
         Raises:
             HubError: they are not to be had.
+            ModelError: it is no model that could be merged, where it is read as one.
         """
         ...
 
@@ -83,6 +87,7 @@ def cached(repo: str, revision: str | None, kind: Kind) -> Snapshot:
 
     Raises:
         HubError: it is not there.
+        ModelError: it is damaged.
     """
     wanted, folder = revision or "main", cache_folder() / f"models--{repo.replace('/', '--')}"
     try:
@@ -93,7 +98,13 @@ def cached(repo: str, revision: str | None, kind: Kind) -> Snapshot:
     if not found:
         wanted = f"{repo}{named(revision)}"
         raise HubError(f"the Hub's cache holds no {wanted}; load and `orchestra check --remote` fetch it.")
-    return Snapshot(origin=Origin(repo=repo, commit=commit), folder=folder / "snapshots" / commit)
+    snapshot = Snapshot(origin=Origin(repo=repo, commit=commit), folder=folder / "snapshots" / commit)
+    if kind == "merged" and not fetched(snapshot.folder) and kept_headers(snapshot.origin, snapshot.folder) is None:
+        raise HubError(
+            f"of the weights of {repo}{named(revision)} not even the headers are here; load and `orchestra check "
+            "--remote` fetch them."
+        )
+    return snapshot
 
 
 def named(revision: str | None) -> str:

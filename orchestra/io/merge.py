@@ -24,6 +24,7 @@ from orchestra.graph import ModelFacts
 from orchestra.io.checkpoint import cache_folder, weight_files
 from orchestra.io.facts import model_facts
 from orchestra.io.foreign import UNLOADABLE, quiet, told
+from orchestra.io.hub import Online
 from orchestra.io.kept import is_whole, kept
 from orchestra.io.merge_facts import GENERATION, TOKENIZER_FILES, cache_key, merge_facts
 from orchestra.io.places import Places
@@ -36,22 +37,32 @@ _SOURCES = "sources"
 
 
 def merge(
-    recipe: str | Path | Mapping[str, Any], out: str | Path, *, tokenizer: str | Path | None = None, seed: int = 0
+    recipe: str | Path | Mapping[str, Any],
+    out: str | Path,
+    *,
+    tokenizer: str | Path | None = None,
+    seed: int = 0,
+    token: bool | str | None = None,
+    local_files_only: bool = False,
 ) -> Path:
     """Merge models as a mergekit recipe says.
 
     Args:
-        recipe: a YAML or JSON file; or the recipe itself. Relative paths start at the working directory.
+        recipe: a YAML or JSON file; or the recipe itself. Relative paths start at the working directory; a model may
+            be a repository on the Hub, `owner/name@revision`. Weights are fetched once all else fits.
         out: a folder that is not there yet.
         tokenizer: the folder of the tokenizer that the result takes; default: what the recipe says, else the base
             model's, or the first model's that has one.
         seed: of methods that drop weights at random.
+        token: for the Hub; None is the one of the login.
+        local_files_only: take repositories from the Hub's cache, and ask nobody.
 
     Returns:
         The folder.
 
     Raises:
         MergeError: the recipe cannot be read or carried out, every problem is listed; or `out` is there already.
+        HubError: weights are not to be had.
     """
     target = Path(out).expanduser()
     if isinstance(recipe, Mapping):
@@ -59,17 +70,26 @@ def merge(
     else:
         content, whence = read_recipe(Path(recipe).expanduser()), f"{recipe}: "
     keep = None if tokenizer is None else str(tokenizer)
-    found = merge_facts(content, Places(folder=Path.cwd()), tokenizer=keep, seed=seed)
-    problems = [f"{whence}{line}" for line in found.problems]
-    if target.exists() or target.is_symlink():
-        problems.append(f"{out}: is there already; name a folder that is not.")
-    if problems or found.facts is None or found.facts.merge is None:
-        raise MergeError.listing(problems)
+    taken = [f"{out}: is there already; name a folder that is not."] if target.exists() or target.is_symlink() else []
+    hub = Online(token=token, local_files_only=local_files_only)
+
+    def look() -> tuple[ModelFacts, Merge]:
+        found = merge_facts(content, Places(folder=Path.cwd(), hub=hub), tokenizer=keep, seed=seed)
+        problems = [*(f"{whence}{line}" for line in found.problems), *taken]
+        if problems or found.facts is None or found.facts.merge is None:
+            raise MergeError.listing(problems)
+        return found.facts, found.facts.merge
+
+    facts, made = look()
     _check_package()
+    if facts.origins:
+        for origin in facts.origins:
+            hub.weights(origin)
+        facts, made = look()
     partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
         partial.mkdir(parents=True)
-        _make(found.facts, found.facts.merge, partial)
+        _make(facts, made, partial)
         partial.rename(target)
     except OSError as error:
         raise MergeError(f"{out}: cannot be written: {error.strerror or error}.") from error

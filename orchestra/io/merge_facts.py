@@ -1,6 +1,6 @@
 """What is known of a merge before a weight is read: its problems, or the facts of the model that comes of it.
 
-No torch, no mergekit, no network.
+No torch, no mergekit.
 """
 
 import hashlib
@@ -10,17 +10,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from orchestra.errors import ModelError, OrchestraError
+from orchestra.errors import OrchestraError
 from orchestra.graph import ModelFacts
-from orchestra.io.checkpoint import fingerprint, read_json, remembered_sha256, weight_files
-from orchestra.io.facts import config_facts, model_facts, tokenizer_fingerprint
-from orchestra.io.gguf_facts import is_gguf
+from orchestra.io.checkpoint import fingerprint, remembered_sha256
+from orchestra.io.facts import config_facts, tokenizer_fingerprint
+from orchestra.io.merge_sources import Sources, find_sources
 from orchestra.io.merge_tokenizer import built_tokenizer, donor_of, tokenizer_problems
 from orchestra.io.places import Places
-from orchestra.io.safetensors_header import read_header
 from orchestra.merging.check import check
 from orchestra.merging.document import builds_tokenizer, references, replaced, structure
-from orchestra.merging.groups import SourceFacts
 from orchestra.merging.merge import MERGING, Merge, numbered
 from orchestra.merging.result import merged_names, num_layers, num_params, weight_bytes
 from orchestra.spec import GraphSpec
@@ -78,23 +76,24 @@ def merge_facts(
     """Look at a merge: read the configs and headers of its models, and check its recipe against them.
 
     Args:
-        where: where its models are looked for; they come from folders, not from the Hub.
+        where: where its models are looked for, in folders and on the Hub.
         tokenizer: the folder of the tokenizer that the result takes, where that is said.
         seed: of methods that drop at random.
         field: of a graph document, where the merge stands; with it, problems name the document's fields.
     """
     malformed = structure(recipe)
-    places, facts, problems = _sources(recipe, where)
+    sources = find_sources(recipe, where)
+    places, facts = sources.places, sources.facts
     keep, unkept = _kept_tokenizer(tokenizer, where, f"{field}tokenizer")
     first = {place: name for name, place in reversed(places.items())}  # a folder may have several names
     recipe = replaced(recipe, lambda _, name: first[places[name]] if name in places else name)
-    problems = [*malformed, *check(recipe, facts, tokenizer=tokenizer), *problems]
+    problems = [*malformed, *check(recipe, facts, tokenizer=tokenizer), *sources.problems]
     if not problems:
         problems = tokenizer_problems(recipe, places, facts, keep)
     if problems or unkept:
         told = [f"{field}merge.{line}" if field else line for line in dict.fromkeys(problems)]
         return Merged(facts=None, tokenizer=None, problems=[*told, *unkept])
-    return _merged(recipe, places, facts, keep, seed)
+    return _merged(recipe, sources, keep, seed)
 
 
 def _kept_tokenizer(tokenizer: str | None, where: Places, field: str) -> tuple[Path | None, list[str]]:
@@ -143,77 +142,9 @@ def _tokenizer_sha(folder: str) -> str:
     return tokenizer_fingerprint(Path(folder)) or ""
 
 
-def _sources(recipe: Mapping[str, Any], where: Places) -> tuple[dict[str, Path], dict[str, SourceFacts], list[str]]:
-    """Where the models of a recipe are, what is known of those that are merged, and what went wrong; by name."""
-    merged = merged_names(recipe)
-    places: dict[str, Path] = {}
-    facts: dict[str, SourceFacts] = {}
-    problems: list[str] = []
-    tried: set[str] = set()
-    for field, name in references(recipe):
-        if name in tried:
-            continue
-        tried.add(name)
-        try:
-            places[name] = _located(name, where, field)
-            if name in merged:
-                facts[name] = source_facts(places[name])
-        except OrchestraError as error:
-            problems += [line if line.startswith(field) else f"{field}: {line}" for line in str(error).splitlines()]
-    return places, facts, problems
-
-
-def _located(name: str, where: Places, field: str) -> Path:
-    """The folder of a model. A name with a + or an @ that is no folder's is one of mergekit's longer ways to say it."""
-    try:
-        return where.find(name, field).path
-    except OrchestraError:
-        if "+" in name:
-            raise ModelError(
-                f"{field} is {name!r}, a model with an adapter; merge the adapter into its model, and name the folder."
-            ) from None
-        if "@" in name:
-            raise ModelError(
-                f"{field} is {name!r}, which has a revision; this version merges local folders only, which have none."
-            ) from None
-        raise
-
-
-def source_facts(folder: Path) -> SourceFacts:
-    """Read what a model that is to be merged says of itself.
-
-    Raises:
-        ModelError: it is no model folder, or one that mergekit does not take.
-    """
-    if is_gguf(folder):
-        raise ModelError(f"{folder}: is a GGUF file; mergekit merges folders of safetensors.")
-    facts, config = model_facts(folder), read_json(folder / "config.json")
-    if config.get("quantization_config"):
-        raise ModelError(f"{folder}: is quantized; mergekit merges plain weights.")
-    names = config.get("architectures")
-    if not isinstance(names, list) or len(names) != 1 or not isinstance(names[0], str):
-        raise ModelError(f"{folder}: its config has no 'architectures' of one name, by which mergekit merges.")
-    headers = [read_header(path) for path in weight_files(folder)]
-    return SourceFacts(
-        path=str(folder),
-        config=config,
-        architecture=names[0],
-        num_layers=facts.num_layers,
-        vocab_size=facts.vocab_size,
-        shapes={name: shape for header in headers for name, shape in header.shapes.items()},
-        weight_bytes=sum(header.weight_bytes for header in headers),
-        tokenizer=facts.tokenizer,
-    )
-
-
-def _merged(
-    recipe: Mapping[str, Any],
-    places: Mapping[str, Path],
-    facts: Mapping[str, SourceFacts],
-    keep: Path | None,
-    seed: int,
-) -> Merged:
+def _merged(recipe: Mapping[str, Any], sources: Sources, keep: Path | None, seed: int) -> Merged:
     """The facts of the result of a recipe that has no problems."""
+    places, facts = sources.places, sources.facts
     order = merged_names(recipe)
     folders = list(dict.fromkeys(str(places[name]) for name in order))
     merged = len(folders)
@@ -228,8 +159,10 @@ def _merged(
         seed=seed,
     )
     first = facts[order[0]]
+    parents = tuple(map(sources.origins.get, folders))
     digest = hashlib.sha256(json.dumps([merge.recipe, folders, donor, seed]).encode()).hexdigest()[:8]
-    source = f"<{recipe['merge_method']} of {', '.join(Path(folder).name for folder in folders)}, {digest}>"
+    names = [origin.repo if origin else Path(folder).name for folder, origin in zip(folders, parents, strict=True)]
+    source = f"<{recipe['merge_method']} of {', '.join(names)}, {digest}>"
     sha, vocab = built_tokenizer(recipe, places, order, facts) if built else (None, first.vocab_size)
     if not built:
         sha = None if donor is None else tokenizer_fingerprint(Path(donor))
@@ -243,5 +176,6 @@ def _merged(
         weight_bytes=weight_bytes(recipe, first, params),
         conversion=MERGING,
         merge=merge,
+        parents=parents,
     )
     return Merged(facts=result, tokenizer=source if own else donor, problems=[])
