@@ -64,7 +64,9 @@ class ModelFacts:
 
     @property
     def name(self) -> str:
-        """What people call it: its id on the Hub, else the name of its folder."""
+        """What people call it: its id on the Hub, else the name of its folder, or what it is merged of."""
+        if self.merge is not None:
+            return self.source
         return self.origin.repo if self.origin else PurePath(self.source).name
 
 

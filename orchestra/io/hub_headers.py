@@ -1,7 +1,7 @@
 """Reads the headers of weights on the Hub, and not the weights. No torch."""
 
 from huggingface_hub import constants, hf_hub_url
-from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
+from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status  # type: ignore[attr-defined]
 
 from orchestra.errors import ModelError
 from orchestra.graph import Origin

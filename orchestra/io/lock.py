@@ -7,7 +7,7 @@ import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, StringConstraints, ValidationError
 
@@ -17,12 +17,13 @@ from orchestra.graph import Graph, Node, Origin
 from orchestra.io.bundle import CONFIG_FILE, WEIGHTS_FILE
 from orchestra.io.checkpoint import remembered_sha256, weight_files, write_atomically
 from orchestra.io.hosted import MODEL_SUFFIXES
-from orchestra.merging.document import references
+from orchestra.merging.document import references, replaced
 from orchestra.problems import printable
-from orchestra.spec import Closed, GraphSpec, Text
+from orchestra.spec import Closed, GraphSpec, ModelSpec, Text
 
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Commit = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
+Model = TypeVar("Model", bound=ModelSpec)
 
 
 class Pin(Closed):
@@ -107,18 +108,22 @@ def pinned(spec: GraphSpec, lock: Lock, path: Path) -> GraphSpec:
     if problems:
         raise LockError.listing(f"{problem}; lock the graph again." for problem in problems)
     commits = {field: pin.commit for field, pin in lock.pins.items() if pin.commit is not None}
-    anchor = {"revision": commits["anchor.model"]} if "anchor.model" in commits else {}
-    augments = {
-        name: augment.model_copy(
-            update={
-                own: commits[f"augments.{name}.{field}"]
-                for field, own in (("model", "revision"), ("bridges", "bridges_revision"))
-                if f"augments.{name}.{field}" in commits
-            }
-        )
-        for name, augment in spec.augments.items()
-    }
-    return spec.model_copy(update={"anchor": spec.anchor.model_copy(update=anchor), "augments": augments})
+    augments = {name: _at(augment, f"augments.{name}", commits) for name, augment in spec.augments.items()}
+    return spec.model_copy(update={"anchor": _at(spec.anchor, "anchor", commits), "augments": augments})
+
+
+def _at(model: Model, where: str, commits: Mapping[str, str]) -> Model:
+    """A model with the commits that are locked, of the models of a merge too."""
+    fields = (("model", "revision"), ("bridges", "bridges_revision"))
+    changes: dict[str, Any] = {own: commits[f"{where}.{name}"] for name, own in fields if f"{where}.{name}" in commits}
+
+    def pin(field: str, name: str) -> str:
+        commit = commits.get(f"{where}.model.merge.{field}")
+        return name if commit is None else f"{name.partition('@')[0]}@{commit}"
+
+    if not isinstance(model.model, str):
+        changes["model"] = model.model.model_copy(update={"merge": replaced(model.model.merge, pin)})
+    return model.model_copy(update=changes)
 
 
 def take(spec: GraphSpec, graph: Graph) -> Lock:
@@ -214,8 +219,8 @@ def _places(spec: GraphSpec, graph: Graph) -> Iterator[_Place]:
     for field, source, revision in named(spec):
         if ".model." in field:  # of a merge; one from memory has nothing that is read
             if field in merged:
-                folder, kind = merged[field]
-                yield _Place(field=field, source=source, revision=None, path=folder, origin=None, kind=kind)
+                folder, origin, kind = merged[field]
+                yield _Place(field=field, source=source, revision=None, path=folder, origin=origin, kind=kind)
             continue
         if (stack := stacks.get(field)) is not None:
             path, origin = stack.bundle, stack.origin
@@ -232,16 +237,17 @@ def _places(spec: GraphSpec, graph: Graph) -> Iterator[_Place]:
         yield _Place(field=field, source=source, revision=revision, path=Path(path or ""), origin=origin, kind=kind)
 
 
-def _merged(owner: str, node: Node) -> Iterator[tuple[str, tuple[Path, str]]]:
-    """Where the models of a merge were found, by field, and what is read of each."""
+def _merged(owner: str, node: Node) -> Iterator[tuple[str, tuple[Path, Origin | None, str]]]:
+    """Where the models of a merge were found, by field, whence on the Hub they came, and what is read of each."""
     merge = node.facts.merge
     if merge is None:
         return
     for field, number in references(json.loads(merge.recipe)):
-        kind = "model" if int(number) < merge.merged else "tokenizer"
-        yield f"{owner}.model.merge.{field}", (Path(merge.sources[int(number)]), kind)
+        index = int(number)
+        kind = "model" if index < merge.merged else "tokenizer"
+        yield f"{owner}.model.merge.{field}", (Path(merge.sources[index]), node.facts.parents[index], kind)
     if merge.tokenizer is not None:
-        yield f"{owner}.model.tokenizer", (Path(merge.tokenizer), "tokenizer")
+        yield f"{owner}.model.tokenizer", (Path(merge.tokenizer), None, "tokenizer")
 
 
 def _words(source: str, revision: str | None) -> str:

@@ -157,6 +157,7 @@ def _merged(recipe: Mapping[str, Any], sources: Sources, keep: Path | None, seed
         merged=merged,
         tokenizer=None if own or donor is None else donor,
         seed=seed,
+        keeps=keep is not None,
     )
     first = facts[order[0]]
     parents = tuple(map(sources.origins.get, folders))

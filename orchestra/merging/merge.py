@@ -22,6 +22,7 @@ class Merge:
         merged: how many of them are merged; those that follow lend their tokenizer alone.
         tokenizer: the folder whose tokenizer the result takes; None where mergekit writes one, or there is none.
         seed: of methods that drop at random.
+        keeps: whether that folder was named beside the recipe.
     """
 
     recipe: str
@@ -29,11 +30,15 @@ class Merge:
     merged: int
     tokenizer: str | None
     seed: int
+    keeps: bool = False
 
     def document(self, places: Sequence[str]) -> dict[str, Any]:
-        """The recipe with its models at these places."""
-        document: dict[str, Any] = json.loads(self.recipe)
-        return replaced(document, lambda _, number: {"model": {"path": places[int(number)]}})
+        """The recipe as mergekit takes it, with its models at these places."""
+        return replaced(json.loads(self.recipe), lambda _, number: {"model": {"path": places[int(number)]}})
+
+    def restated(self, names: Sequence[str]) -> dict[str, Any]:
+        """The recipe as a graph says it, with its models by these names."""
+        return replaced(json.loads(self.recipe), lambda _, number: names[int(number)])
 
     def fingerprint(self, weights: Sequence[str], tokenizers: Sequence[str]) -> str:
         """SHA-256 of what decides the result's weights.
