@@ -27,6 +27,11 @@ def checkpoint(folder: Path, architecture: str = "llama", *, seed: int = 0, dtyp
     return folder
 
 
+def three(base: Path, architecture: str = "llama") -> list[Path]:
+    """Three models of one shape, to be merged: `one`, `two` and `three`."""
+    return [checkpoint(base / name, architecture, seed=seed) for seed, name in enumerate(("one", "two", "three"))]
+
+
 def tokenizer(folder: Path, words: Mapping[str, int] = WORDS, **more: str) -> None:
     """Write a tokenizer of whole words into a model folder."""
     made = Tokenizer(models.WordLevel(dict(words), unk_token="w0"))

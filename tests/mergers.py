@@ -10,7 +10,6 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from orchestra.merging.methods import METHODS
-from tests import folders
 
 with warnings.catch_warnings():  # mergekit 0.1.5 reaches for numpy.core
     warnings.simplefilter("ignore", DeprecationWarning)
@@ -38,11 +37,6 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "ram": {"epsilon": 0.01},
     "ramplus_tl": {"r": 0.2},
 }
-
-
-def models(base: Path, *, architecture: str = "llama") -> list[Path]:
-    """Three models of one shape: `one`, `two` and `three`."""
-    return [folders.checkpoint(base / name, architecture, seed=i) for i, name in enumerate(("one", "two", "three"))]
 
 
 def recipe(method: str, base: Path, **more: Any) -> dict[str, Any]:

@@ -29,13 +29,13 @@ def remote_names(origin: Origin, folder: Path) -> list[str]:
     return names
 
 
-def kept_headers(origin: Origin, folder: Path) -> list[Tensors] | None:
-    """The headers of all weights of a repository; None where one of them was never read.
+def kept_headers(origin: Origin, names: list[str]) -> list[Tensors] | None:
+    """The headers of weight files of a repository; None where one of them was never read.
 
     Raises:
-        ModelError: the index is damaged, or a header is.
+        ModelError: one is damaged.
     """
-    found = [_kept(origin, name) for name in remote_names(origin, folder)]
+    found = [_kept(origin, name) for name in names]
     return None if None in found else [header for header in found if header is not None]
 
 
@@ -60,9 +60,9 @@ def _kept(origin: Origin, name: str) -> Tensors | None:
         content = strict_json(read_text(_place(origin, name), _TEXT_BYTES))
     except (OSError, ValueError):
         return None
-    if not isinstance(content, dict) or content.keys() != {"size", "header"}:
+    if not isinstance(content, dict) or type(size := content.get("size")) is not int:
         return None
-    return told(str(content["header"]).encode(), int(content["size"]), f"{origin.repo}: {name}")
+    return told(str(content.get("header")).encode(), size, f"{origin.repo}: {name}")
 
 
 def _place(origin: Origin, name: str) -> Path:

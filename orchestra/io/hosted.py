@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 from orchestra.errors import HubError
 from orchestra.graph import Origin
 from orchestra.io.checkpoint import fetched
-from orchestra.io.headers import kept_headers
+from orchestra.io.headers import kept_headers, remote_names
 
 GRAPH_FILE = "graph.json"
 CARD_FILE = "README.md"
@@ -99,11 +99,13 @@ def cached(repo: str, revision: str | None, kind: Kind) -> Snapshot:
         wanted = f"{repo}{named(revision)}"
         raise HubError(f"the Hub's cache holds no {wanted}; load and `orchestra check --remote` fetch it.")
     snapshot = Snapshot(origin=Origin(repo=repo, commit=commit), folder=folder / "snapshots" / commit)
-    if kind == "merged" and not fetched(snapshot.folder) and kept_headers(snapshot.origin, snapshot.folder) is None:
-        raise HubError(
-            f"of the weights of {repo}{named(revision)} not even the headers are here; load and `orchestra check "
-            "--remote` fetch them."
-        )
+    if kind == "merged" and not fetched(snapshot.folder):
+        names = remote_names(snapshot.origin, snapshot.folder)
+        if kept_headers(snapshot.origin, names) is None:
+            raise HubError(
+                f"no header of the weights of {repo}{named(revision)} is kept; load and `orchestra check --remote` "
+                "fetch them."
+            )
     return snapshot
 
 

@@ -123,13 +123,12 @@ class Online:
 
     def _headers(self, snapshot: Snapshot) -> None:
         """Read the headers of the weights of a model, where none of them was read before."""
-        origin, folder = snapshot.origin, snapshot.folder
-        if kept_headers(origin, folder) is not None:
+        origin, names = snapshot.origin, remote_names(snapshot.origin, snapshot.folder)
+        if kept_headers(origin, names) is not None:
             return
         if self._local or constants.HF_HUB_OFFLINE:
             at = named(origin.commit)
             raise HubError(f"the Hub's cache does not hold all of {origin.repo}{at}, and nothing is fetched offline.")
-        names = remote_names(origin, folder)
         try:
             fetch_headers(origin, names, token=self._token)
         except EntryNotFoundError as error:

@@ -10,7 +10,7 @@ from orchestra.graph import Origin
 from orchestra.io.checkpoint import fetched, read_json, weight_files
 from orchestra.io.facts import model_facts
 from orchestra.io.gguf_facts import is_gguf
-from orchestra.io.headers import kept_headers
+from orchestra.io.headers import kept_headers, remote_names
 from orchestra.io.hosted import Kind, is_hub_id
 from orchestra.io.places import Found, Places
 from orchestra.io.safetensors_header import Tensors, read_header
@@ -107,5 +107,5 @@ def source_facts(found: Found) -> SourceFacts:
 def _headers(found: Found) -> list[Tensors]:
     """Of the weights; those that are still on the Hub were read there."""
     if found.origin is not None and not fetched(found.path):
-        return kept_headers(found.origin, found.path) or []
+        return kept_headers(found.origin, remote_names(found.origin, found.path)) or []
     return [read_header(path) for path in weight_files(found.path)]

@@ -21,17 +21,26 @@ def _two(layers: tuple[int, ...]) -> tuple[int, ...]:
     return layers
 
 
+def _unparted(revision: str) -> str:
+    if set("+@") & set(revision):
+        raise ValueError(f"{revision!r} has a '+' or an '@', at which mergekit would part it; name the commit")
+    return revision
+
+
+Revision = Annotated[Text, AfterValidator(_unparted)]
+
+
 class Located(Closed):
     """Where a model is, in mergekit's longer form."""
 
-    path: Text = Field(description="A folder.")
-    revision: Text | None = Field(default=None, description="The commit, tag or branch of a Hub id.")
+    path: Text = Field(description="A folder, or a Hub id.")
+    revision: Revision | None = Field(default=None, description="The commit, tag or branch of a Hub id.")
 
 
 class Reference(Closed):
     """A model, in mergekit's longer form."""
 
-    model: Text | Located = Field(description="A folder.")
+    model: Text | Located = Field(description="A folder, or a Hub id: `owner/name@revision`.")
 
 
 Model = Text | Reference
@@ -41,14 +50,14 @@ LayerRange = Annotated[tuple[Layer, ...], AfterValidator(_two)]
 class InputModel(Closed):
     """A model that is merged whole."""
 
-    model: Model = Field(description="A folder.")
+    model: Model = Field(description="A folder, or a Hub id: `owner/name@revision`.")
     parameters: Parameters | None = Field(default=None, description="The method's parameters for this model.")
 
 
 class InputSlice(Closed):
     """Layers of a model."""
 
-    model: Model = Field(description="A folder.")
+    model: Model = Field(description="A folder, or a Hub id: `owner/name@revision`.")
     layer_range: LayerRange = Field(description="The first layer, and the one after the last.")
     parameters: Parameters | None = Field(default=None, description="The method's parameters for this model.")
 
@@ -73,7 +82,7 @@ class TokenSource(Closed):
     """What a token's embedding is made of."""
 
     kind: Literal["zero", "model_token"] = Field(description="Nothing, or a token of a model.")
-    model: Text | None = Field(default=None, description="A folder.")
+    model: Text | None = Field(default=None, description="A folder or a Hub id, named as among the models.")
     token_id: int | None = Field(default=None, ge=0, description="The token, by its id.")
     token: Text | None = Field(default=None, description="The token, by its text.")
 
