@@ -1,6 +1,5 @@
 """Models of a graph that are merges, from the document to generated tokens."""
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,8 @@ import orchestra
 from orchestra import paper
 from orchestra import spec as specs
 from orchestra.errors import BundleError, GraphError, LockError, MergeError
-from orchestra.graph import Origin
 from orchestra.io import merge as merging
-from orchestra.io.hosted import Snapshot
-from orchestra.io.hosting import unhostable
 from orchestra.io.lock import lock_path, take, write_lock
-from orchestra.io.merge_facts import gather_merges
-from orchestra.io.places import Places
 from tests import folders, tiny
 
 
@@ -95,20 +89,6 @@ def test_a_lock_pins_the_models_of_a_merge(mine: Path) -> None:
     told = r"augments\.kv\.model\.merge\.models\.1\.model: model\.safetensors has SHA-256 \w+, and \w+ is locked\.$"
     with pytest.raises(LockError, match=told):
         orchestra.load(path)
-
-
-def test_a_graph_of_a_merge_is_not_hosted(mine: Path) -> None:
-    planned = paper.plan(graph(mine, ties(), kv={"model": "one"}))
-    told = "anchor.model is a merge of folders; a graph on the Hub names models on the Hub: upload it, and name its id."
-    assert told in unhostable(planned.graph)
-
-
-def test_a_hosted_graph_merges_nothing_outside_of_its_repository(mine: Path) -> None:
-    content = specs.parse(json.loads(graph(mine, "one", kv={"model": ties()}).read_text()))
-    root = Snapshot(folder=mine / "two", origin=Origin(repo="acme/trio", commit="0" * 40))
-    problems = gather_merges(content, Places(folder=mine, root=root))[2]
-    assert "augments.kv.model.merge.base_model: " in problems[0]
-    assert "leads out of acme/trio." in problems[0]
 
 
 def test_nothing_is_merged_for_a_graph_that_cannot_exist(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
