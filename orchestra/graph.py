@@ -40,6 +40,7 @@ class ModelFacts:
         origin: whence on the Hub it came; None for one that did not.
         merge: how it is made, for one that is merged of others.
         parents: of a merge, whence on the Hub each of its models came, by their numbers.
+        adapters: likewise each adapter that is added to one of them.
     """
 
     source: str
@@ -55,10 +56,11 @@ class ModelFacts:
     origin: Origin | None = None
     merge: Merge | None = None
     parents: tuple[Origin | None, ...] = ()
+    adapters: tuple[Origin | None, ...] = ()
 
     @property
     def origins(self) -> tuple[Origin, ...]:
-        """The repositories that its weights come from."""
+        """The repositories that its weights come from, those of adapters apart."""
         merged = self.parents[: self.merge.merged] if self.merge else (self.origin,)
         return tuple(origin for origin in merged if origin is not None)
 

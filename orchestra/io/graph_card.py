@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from orchestra.graph import Graph, Node, Origin
 from orchestra.io.bundle import BundleConfig
 from orchestra.io.card import metadata, section, text
+from orchestra.io.hosted import weights_of
 from orchestra.plan import num_params
 
 
@@ -16,7 +17,7 @@ def graph_card(repo: str, graph: Graph, configs: Mapping[str, BundleConfig], lic
         configs: of the bundles that lie in the repository, by augment.
         licences: by the id of a model; None where it says none.
     """
-    parents = [origin for node in (graph.anchor, *graph.augments) for origin in node.facts.origins]
+    parents = [origin for node in (graph.anchor, *graph.augments) for origin, _ in weights_of(node.facts)]
     merges = any(node.facts.merge is not None for node in (graph.anchor, *graph.augments))
     count, total = len(graph.augments), sum(map(num_params, graph.sites))
     lines = [
@@ -45,7 +46,7 @@ def graph_card(repo: str, graph: Graph, configs: Mapping[str, BundleConfig], lic
 
 
 def _row(node: Node, graph: Graph, licences: Mapping[str, str | None]) -> str:
-    origins, merge = node.facts.origins, node.facts.merge
+    origins, merge = [origin for origin, _ in weights_of(node.facts)], node.facts.merge
     sites = sum(site.augment == node.name for site in graph.sites)
     repos = ", ".join(origin.repo for origin in origins)
     model = node.facts.name if merge is None else f"{json.loads(merge.recipe)['merge_method']} of {repos}"

@@ -12,7 +12,7 @@ from orchestra.io.bundle import CONFIG_FILE, WEIGHTS_FILE, BundleConfig, read_co
 from orchestra.io.card import card
 from orchestra.io.checkpoint import file_sha256
 from orchestra.io.graph_card import graph_card
-from orchestra.io.hosted import CARD_FILE, GRAPH_FILE, MODEL_SUFFIXES
+from orchestra.io.hosted import CARD_FILE, GRAPH_FILE, MODEL_SUFFIXES, weights_of
 from orchestra.merging.document import references
 from orchestra.spec import FORMAT, GraphSpec
 from orchestra.wiring import ANCHOR
@@ -66,7 +66,7 @@ def graph_parcel(document: Mapping[str, Any], graph: Graph) -> Parcel:
         for node in nodes
         for name in (CONFIG_FILE, WEIGHTS_FILE)
     }
-    origins = dict.fromkeys(origin for _, node in _nodes(graph) for origin in node.facts.origins)
+    origins = dict.fromkeys(origin for _, node in _nodes(graph) for origin, _ in weights_of(node.facts))
 
     def texts(repo: str, licences: Licences) -> dict[str, str]:
         return {
@@ -119,9 +119,13 @@ def _here(facts: ModelFacts) -> Iterator[tuple[str, str]]:
         yield from [("model", facts.source)] if facts.origin is None else []
         return
     fields = {int(number): field for field, number in reversed(references(json.loads(facts.merge.recipe)))}
-    for index, (source, origin) in enumerate(zip(facts.merge.sources, facts.parents, strict=True)):
+    for index, (source, origin, adapter) in enumerate(
+        zip(facts.merge.sources, facts.parents, facts.adapters, strict=True)
+    ):
         if origin is None:
-            yield f"model.merge.{fields[index]}", source
+            yield f"model.merge.{fields[index]}", source.folder
+        if source.adapter is not None and adapter is None:
+            yield f"model.merge.{fields[index]}", source.adapter
 
 
 def declared(spec: GraphSpec) -> dict[str, Any]:
@@ -175,7 +179,9 @@ def _model(node: Node) -> dict[str, Any]:
     if merge is None:
         assert origin is not None
         return {"model": origin.repo, "revision": origin.commit}
-    said: dict[str, Any] = {"merge": merge.restated([f"{one.repo}@{one.commit}" for one in node.facts.parents if one])}
+    pairs = zip(node.facts.parents, node.facts.adapters, strict=True)
+    names = ["+".join(f"{one.repo}@{one.commit}" for one in pair if one is not None) for pair in pairs]
+    said: dict[str, Any] = {"merge": merge.restated(names)}
     said |= {"tokenizer": f"./{_kept(node)}"} if merge.keeps else {}
     return {"model": {**said, "seed": merge.seed} if merge.seed else said}
 

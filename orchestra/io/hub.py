@@ -24,9 +24,9 @@ from orchestra.errors import HubError, ModelError
 from orchestra.files import TOKENIZER_BYTES
 from orchestra.graph import Origin
 from orchestra.io.bundle import CONFIG_FILE, WEIGHTS_FILE
-from orchestra.io.checkpoint import fetched, weight_names
-from orchestra.io.headers import kept_headers, remote_names
-from orchestra.io.hosted import CARD_FILE, GRAPH_FILE, MODEL_SUFFIXES, Kind, Snapshot, is_revision, named
+from orchestra.io.checkpoint import ADAPTER_CONFIG, ADAPTER_WEIGHTS, fetched, weight_names
+from orchestra.io.headers import kept_headers
+from orchestra.io.hosted import CARD_FILE, GRAPH_FILE, MODEL_SUFFIXES, Kind, Snapshot, is_revision, named, unfetched
 from orchestra.io.hub_headers import fetch_headers
 from orchestra.problems import printable
 
@@ -40,6 +40,7 @@ _PATTERNS: dict[Kind, list[str]] = {
     "graph": [*_SMALL, "*.safetensors", f"*{CARD_FILE}"],
     "model": _SMALL,
     "merged": _SMALL,
+    "adapter": [ADAPTER_CONFIG],
     "bundle": [CONFIG_FILE, WEIGHTS_FILE],
     "card": [*_SMALL, CARD_FILE],
 }
@@ -86,17 +87,19 @@ class Online:
         if kind == "graph" and any((folder / name).is_file() for name in _FIRST):
             folder = self._fetch(repo, folder.name, _PATTERNS[kind], nested=True)
         snapshot = Snapshot(origin=Origin(repo=repo, commit=folder.name), folder=folder)
-        if kind == "merged" and not fetched(folder):
-            self._headers(snapshot)
+        self._headers(snapshot, kind)
         return snapshot
 
-    def weights(self, origin: Origin) -> None:
-        """Fetch the weights of a model, whose other files are there.
+    def weights(self, origin: Origin, kind: Kind = "model") -> None:
+        """Fetch the weights of a model, or an adapter, whose other files are there.
 
         Raises:
             HubError: they are not to be had.
             ModelError: the repository has none that are loaded.
         """
+        if kind == "adapter":
+            self._fetch(origin.repo, origin.commit, [ADAPTER_CONFIG, ADAPTER_WEIGHTS], bars=True)
+            return
         folder = self._fetch(origin.repo, origin.commit, _PATTERNS["model"])
         if fetched(folder):
             return
@@ -121,9 +124,9 @@ class Online:
             raise HubError(refusal(error, repo, revision, offline=self._local)) from error
         return Path(folder)
 
-    def _headers(self, snapshot: Snapshot) -> None:
-        """Read the headers of the weights of a model, where none of them was read before."""
-        origin, names = snapshot.origin, remote_names(snapshot.origin, snapshot.folder)
+    def _headers(self, snapshot: Snapshot, kind: Kind) -> None:
+        """Read the headers of the weights of what is merged, where they are not known."""
+        origin, names = snapshot.origin, unfetched(snapshot, kind)
         if kept_headers(origin, names) is not None:
             return
         if self._local or constants.HF_HUB_OFFLINE:

@@ -21,9 +21,11 @@ from safetensors import safe_open
 
 from orchestra.errors import MergeError
 from orchestra.graph import ModelFacts
+from orchestra.io.adapter import add_adapter
 from orchestra.io.checkpoint import cache_folder, weight_files
 from orchestra.io.facts import model_facts
 from orchestra.io.foreign import UNLOADABLE, quiet, told
+from orchestra.io.hosted import weights_of
 from orchestra.io.hub import Online
 from orchestra.io.kept import is_whole, kept
 from orchestra.io.merge_facts import GENERATION, TOKENIZER_FILES, cache_key, merge_facts
@@ -82,10 +84,10 @@ def merge(
 
     facts, made = look()
     _check_package()
-    if facts.origins:
-        for origin in facts.origins:
-            hub.weights(origin)
-        facts, made = look()
+    needs = dict.fromkeys(weights_of(facts))
+    for origin, kind in needs:
+        hub.weights(origin, kind)
+    facts, made = look() if needs else (facts, made)
     partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
         partial.mkdir(parents=True)
@@ -132,20 +134,22 @@ def tokenizer_folder(facts: ModelFacts, place: str | None) -> Path:
 def _make(facts: ModelFacts, recipe: Merge, partial: Path) -> None:
     """Fill an empty folder with what comes of a merge, and see that it is what was promised on paper."""
     places = [partial / _SOURCES / str(index) for index in range(len(recipe.sources))]
-    for index, place in enumerate(places):
-        _link(Path(recipe.sources[index]), place, weights=index < recipe.merged)
+    for index, (source, place) in enumerate(zip(recipe.sources, places, strict=True)):
+        _link(Path(source.folder), place, weights=index < recipe.merged)
+        if source.adapter is not None and index < recipe.merged:
+            add_adapter(place, Path(source.adapter))
     try:
         with quiet(), _heard():
             _run(recipe, places, partial)
     except _UNMERGEABLE as error:
         text = told(error)
-        for place, folder in zip(places, recipe.sources, strict=True):
-            text = text.replace(str(place), folder)
+        for place, source in zip(places, recipe.sources, strict=True):
+            text = text.replace(str(place), source.folder)
         raise MergeError(f"{facts.source}: mergekit cannot make it: {text}") from error
     shutil.rmtree(partial / _SOURCES)
     if recipe.tokenizer is not None:
         files = [Path(recipe.tokenizer) / name for name in TOKENIZER_FILES]
-        for file in (*files, Path(recipe.sources[0]) / GENERATION):
+        for file in (*files, Path(recipe.sources[0].folder) / GENERATION):
             if file.is_file():
                 shutil.copyfile(file, partial / file.name)
     _verify(facts, partial)

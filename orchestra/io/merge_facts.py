@@ -12,14 +12,14 @@ from typing import Any
 
 from orchestra.errors import OrchestraError
 from orchestra.graph import ModelFacts
-from orchestra.io.checkpoint import fingerprint, remembered_sha256
+from orchestra.io.checkpoint import ADAPTER_CONFIG, ADAPTER_WEIGHTS, fingerprint, remembered_sha256
 from orchestra.io.facts import config_facts, tokenizer_fingerprint
 from orchestra.io.merge_sources import Sources, find_sources
 from orchestra.io.merge_tokenizer import built_tokenizer, donor_of, tokenizer_problems
 from orchestra.io.places import Places
 from orchestra.merging.check import check
 from orchestra.merging.document import builds_tokenizer, references, replaced, structure
-from orchestra.merging.merge import MERGING, Merge, numbered
+from orchestra.merging.merge import MERGING, Merge, Source, numbered
 from orchestra.merging.result import merged_names, num_layers, num_params, weight_bytes
 from orchestra.spec import GraphSpec
 
@@ -83,10 +83,10 @@ def merge_facts(
     """
     malformed = structure(recipe)
     sources = find_sources(recipe, where)
-    places, facts = sources.places, sources.facts
+    models, places, facts = sources.models, sources.places, sources.facts
     keep, unkept = _kept_tokenizer(tokenizer, where, f"{field}tokenizer")
-    first = {place: name for name, place in reversed(places.items())}  # a folder may have several names
-    recipe = replaced(recipe, lambda _, name: first[places[name]] if name in places else name)
+    first = {model: name for name, model in reversed(models.items())}  # a folder may have several names
+    recipe = replaced(recipe, lambda _, name: first[models[name]] if name in models else name)
     problems = [*malformed, *check(recipe, facts, tokenizer=tokenizer), *sources.problems]
     if not problems:
         problems = tokenizer_problems(recipe, places, facts, keep)
@@ -116,19 +116,19 @@ def weights_fingerprint(facts: ModelFacts) -> str:
 
 def config_folder(facts: ModelFacts) -> Path:
     """Where a model's config is, but for the number of its layers and tokens: a merge keeps that of its first model."""
-    return Path(facts.source) if facts.merge is None else Path(facts.merge.sources[0])
+    return Path(facts.source) if facts.merge is None else Path(facts.merge.sources[0].folder)
 
 
 def result_fingerprint(merge: Merge) -> str:
     """SHA-256 of what decides a merge's weights: the recipe, and the weights that go in."""
     built = builds_tokenizer(json.loads(merge.recipe))
-    weights = [fingerprint(Path(folder)) for folder in merge.sources[: merge.merged]]
-    return merge.fingerprint(weights, [_tokenizer_sha(folder) for folder in merge.sources] if built else [])
+    weights = list(map(_source_sha, merge.sources[: merge.merged]))
+    return merge.fingerprint(weights, [_tokenizer_sha(one.folder) for one in merge.sources] if built else [])
 
 
 def cache_key(merge: Merge) -> str:
     """SHA-256 of everything that a merge's folder is made of."""
-    folders = [*map(Path, merge.sources), *([Path(merge.tokenizer)] if merge.tokenizer else [])]
+    folders = [*(Path(one.folder) for one in merge.sources), *([Path(merge.tokenizer)] if merge.tokenizer else [])]
     files = [
         (index, name, remembered_sha256(folder / name))
         for index, folder in enumerate(folders)
@@ -138,6 +138,14 @@ def cache_key(merge: Merge) -> str:
     return hashlib.sha256(json.dumps([result_fingerprint(merge), files]).encode()).hexdigest()
 
 
+def _source_sha(source: Source) -> str:
+    own = fingerprint(Path(source.folder))
+    if source.adapter is None:
+        return own
+    added = [remembered_sha256(Path(source.adapter) / name) for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS)]
+    return hashlib.sha256("\n".join([own, *added]).encode()).hexdigest()
+
+
 def _tokenizer_sha(folder: str) -> str:
     return tokenizer_fingerprint(Path(folder)) or ""
 
@@ -145,25 +153,22 @@ def _tokenizer_sha(folder: str) -> str:
 def _merged(recipe: Mapping[str, Any], sources: Sources, keep: Path | None, seed: int) -> Merged:
     """The facts of the result of a recipe that has no problems."""
     places, facts = sources.places, sources.facts
-    order = merged_names(recipe)
-    folders = list(dict.fromkeys(str(places[name]) for name in order))
-    merged = len(folders)
-    folders = list(dict.fromkeys([*folders, *(str(places[name]) for _, name in references(recipe))]))
+    order, named = merged_names(recipe), [name for _, name in references(recipe)]
+    models = list(dict.fromkeys(sources.models[name] for name in (*order, *named)))
     built, donor = builds_tokenizer(recipe), donor_of(order, facts, keep)
     own = built or recipe.get("chat_template") is not None
     merge = Merge(
-        recipe=numbered(recipe, {name: folders.index(str(place)) for name, place in places.items()}),
-        sources=tuple(folders),
-        merged=merged,
+        recipe=numbered(recipe, {name: models.index(model) for name, model in sources.models.items()}),
+        sources=tuple(models),
+        merged=len({sources.models[name] for name in order}),
         tokenizer=None if own or donor is None else donor,
         seed=seed,
         keeps=keep is not None,
     )
     first = facts[order[0]]
-    parents = tuple(map(sources.origins.get, folders))
-    digest = hashlib.sha256(json.dumps([merge.recipe, folders, donor, seed]).encode()).hexdigest()[:8]
-    names = [origin.repo if origin else Path(folder).name for folder, origin in zip(folders, parents, strict=True)]
-    source = f"<{recipe['merge_method']} of {', '.join(names)}, {digest}>"
+    said = [merge.recipe, [(model.folder, model.adapter) for model in models], donor, seed]
+    digest = hashlib.sha256(json.dumps(said).encode()).hexdigest()[:8]
+    source = f"<{recipe['merge_method']} of {', '.join(map(sources.called, models))}, {digest}>"
     sha, vocab = built_tokenizer(recipe, places, order, facts) if built else (None, first.vocab_size)
     if not built:
         sha = None if donor is None else tokenizer_fingerprint(Path(donor))
@@ -177,6 +182,7 @@ def _merged(recipe: Mapping[str, Any], sources: Sources, keep: Path | None, seed
         weight_bytes=weight_bytes(recipe, first, params),
         conversion=MERGING,
         merge=merge,
-        parents=parents,
+        parents=tuple(sources.origins.get(model.folder) for model in models),
+        adapters=tuple(sources.origins.get(model.adapter or "") for model in models),
     )
     return Merged(facts=result, tokenizer=source if own else donor, problems=[])

@@ -41,6 +41,7 @@ class Reference(Closed):
     """A model, in mergekit's longer form."""
 
     model: Text | Located = Field(description="A folder, or a Hub id: `owner/name@revision`.")
+    lora: Text | Located | None = Field(default=None, description="An adapter that is added to it, named likewise.")
 
 
 Model = Text | Reference
@@ -133,12 +134,25 @@ def structure(recipe: Mapping[str, Any]) -> list[str]:
 
 def named(reference: object) -> str | None:
     """A model's name as a recipe gives it, in the short form or the long one; None where it is none."""
-    for field in ("model", "path"):
-        if isinstance(reference, Mapping):
-            if field == "path" and reference.get("revision") is not None:
-                return f"{reference.get('path')}@{reference['revision']}"
-            reference = reference.get(field)
-    return reference if isinstance(reference, str) and reference else None
+    if not isinstance(reference, Mapping):
+        return _located(reference)
+    model, adapter = _located(reference.get("model")), reference.get("lora")
+    if model is None or adapter is None:
+        return model
+    return f"{model}+{added}" if (added := _located(adapter)) else None
+
+
+def parts(name: str) -> list[tuple[str, str | None]]:
+    """A model and the adapters that are added to it, of a name in the short form, each with its revision."""
+    found = (part.partition("@") for part in name.split("+"))
+    return [(source, revision if at else None) for source, at, revision in found]
+
+
+def _located(place: object) -> str | None:
+    if isinstance(place, Mapping):
+        path, revision = place.get("path"), place.get("revision")
+        place = path if revision is None or not isinstance(path, str) else f"{path}@{revision}"
+    return place if isinstance(place, str) and place else None
 
 
 def replaced(recipe: Mapping[str, Any], rename: Callable[[str, str], object]) -> dict[str, Any]:

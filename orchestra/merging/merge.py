@@ -12,13 +12,21 @@ MERGING = "mergekit@0.1"
 """How a recipe becomes tensors. Raised when a recipe would give others than before: older bundles are then refused."""
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A model that goes into a merge: its folder, and that of an adapter which is added to it first."""
+
+    folder: str
+    adapter: str | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Merge:
     """A recipe whose models are numbered: where they lie is no part of what it makes.
 
     Attributes:
         recipe: mergekit's document as JSON, its models called by their numbers.
-        sources: the folders of the models, by number.
+        sources: the models, by number.
         merged: how many of them are merged; those that follow lend their tokenizer alone.
         tokenizer: the folder whose tokenizer the result takes; None where mergekit writes one, or there is none.
         seed: of methods that drop at random.
@@ -26,7 +34,7 @@ class Merge:
     """
 
     recipe: str
-    sources: tuple[str, ...]
+    sources: tuple[Source, ...]
     merged: int
     tokenizer: str | None
     seed: int
