@@ -60,7 +60,10 @@ def weights(folder: Path) -> dict[str, Tensor]:
 
 def mergekits(recipe: Mapping[str, Any], out: Path, *, seed: int = 0) -> Path:
     """What mergekit itself makes of a recipe."""
-    options = MergeOptions(random_seed=seed, copy_tokenizer=False, write_model_card=False, quiet=True)
+    adapted = str(out.with_name(f"{out.name}-adapted"))
+    options = MergeOptions(
+        random_seed=seed, copy_tokenizer=False, write_model_card=False, quiet=True, lora_merge_cache=adapted
+    )
     run_merge(MergeConfiguration.model_validate(recipe), str(out), options)
     return out
 

@@ -94,15 +94,19 @@ def test_no_weight_is_fetched_for_what_cannot_be_merged(hosted_three: Hub, tmp_p
         "models.1.model is 'acme/three': there is no such folder, and the Hub has no acme/three at 'v7'.",
     ]
     with pytest.raises((GraphError, MergeError)) as caught:
-        _ = (
-            orchestra.load(graph("acme/one", model=wrong))
-            if how == "graph"
-            else orchestra.merge(wrong["merge"], tmp_path / "made")
-        )
+        attempt(how, wrong, tmp_path)
     field = "augments.kv.model.merge." if how == "graph" else ""
     assert str(caught.value).splitlines() == [f"{field}{line}" for line in told]
     assert fetched(hosted_three) == 0
     assert all(part == "bytes=0-65535" for _, path, part in hosted_three.asked if path.startswith("/content/"))
+
+
+def attempt(how: str, model: dict[str, Any], base: Path) -> None:
+    """Load a graph of a merge, or make it."""
+    if how == "graph":
+        orchestra.load(graph("acme/one", model=model))
+    else:
+        orchestra.merge(model["merge"], base / "made")
 
 
 def fetched(hub: Hub) -> int:
@@ -282,6 +286,41 @@ def assert_card(card: str, commit: str) -> None:
     assert "| mit, not stated | 3 |" in card
 
 
+def test_adapters_on_the_hub_are_merged_locked_and_hosted_with_their_models(
+    hosted_three: Hub, mine: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    lora, elsewhere = folders.adapter(mine / "lora", mine / "two"), tmp_path_factory.mktemp("elsewhere")
+    commit = hosted_three.add("acme/lora", hubserver.files(lora))
+    said = ties()
+    said["merge"]["models"][0]["model"] = "acme/two+acme/lora@main"
+    path = locked(folders.graph(elsewhere / "graph.json", graph("acme/one", model=said)))
+    pin = json.loads((elsewhere / "graph.lock.json").read_text())["pins"]["augments.kv.model.merge.models.0.model"]
+    assert (pin["commit"], pin["adapter"]) == (hosted_three.repositories["acme/two"].at("main"), commit)
+    assert pin["files"]["adapter_model.safetensors"] == hubserver.sha256(
+        (lora / "adapter_model.safetensors").read_bytes()
+    )
+    hosted_three.repositories["acme/lora"].commit({"adapter_config.json": b"{}"})
+    here = ties(str(mine / "{}"))
+    here["merge"]["models"][0]["model"] = f"{mine}/two+{lora}"
+    expected = logits(tiny.loud(orchestra.load(graph(str(mine / "one"), model=here))))
+    composed = tiny.loud(orchestra.load(path))
+    assert torch.equal(logits(composed), expected)
+    composed.push_to_hub("acme/duo", token=OWNER)
+    told = json.loads(hosted_three.repositories["acme/duo"].files()["graph.json"])["augments"]["kv"]["model"]["merge"]
+    assert told["models"][0]["model"] == f"acme/two@{pin['commit']}+acme/lora@{commit}"
+    assert torch.equal(logits(orchestra.load("acme/duo")), expected)
+    folders.edit_json(elsewhere / "graph.lock.json", pins=others(elsewhere / "graph.lock.json"))
+    with pytest.raises(LockError, match=r"models\.0\.model: adapter_model\.safetensors has SHA-256 \w+, and 0{64} is"):
+        orchestra.load(path)
+
+
+def others(path: Path) -> dict[str, Any]:
+    """The pins of a lock, with another digest for an adapter."""
+    pins: dict[str, Any] = json.loads(path.read_text())["pins"]
+    pins["augments.kv.model.merge.models.0.model"]["files"]["adapter_model.safetensors"] = "0" * 64
+    return pins
+
+
 def test_a_merge_s_seed_and_tokenizer_go_with_it(hosted_three: Hub, tmp_path: Path) -> None:
     folders.letters(tmp_path / "letters")
     content = graph("acme/one", model=ties(seed=5, tokenizer="letters"))
@@ -311,16 +350,21 @@ def test_a_merge_with_a_model_on_this_disk_is_not_pushed_and_the_model_is_named(
     )
     with pytest.raises(HubError, match=f"^{re.escape(told)}$"):
         graph_parcel(declared(document.spec), paper.plan(document, hub=Online()).graph)
+    lora = folders.adapter(mine / "lora", mine / "three")
+    content["augments"]["kv"]["model"]["merge"]["models"][1]["model"] = "acme/three+lora"
+    document = read(folders.graph(mine / "graph.json", content), hub=Online())
+    with pytest.raises(HubError, match=f"^{re.escape(told.replace(f'{mine}/three', str(lora)))}$"):
+        graph_parcel(declared(document.spec), paper.plan(document, hub=Online()).graph)
 
 
-@pytest.mark.parametrize("source", ["/etc/model", "~/model", "../model", "/etc/model@main", "models/../../model"])
-@pytest.mark.parametrize("place", ["base_model", "models", "tokenizer_source", "tokenizer"])
+@pytest.mark.parametrize("source", ["/etc/model", "~/model", "../model", "/etc/model@main"])
+@pytest.mark.parametrize("place", ["base_model", "models", "tokenizer_source", "tokenizer", "adapter"])
 def test_a_merge_of_a_hosted_graph_cannot_leave_its_repository(
     hosted_three: Hub, tmp_path: Path, place: str, source: str
 ) -> None:
     wrong = ties()
-    if place == "models":
-        wrong["merge"]["models"][0]["model"] = source
+    if place in ("models", "adapter"):
+        wrong["merge"]["models"][0]["model"] = source if place == "models" else f"acme/two+{source}"
     else:
         (wrong if place == "tokenizer" else wrong["merge"])[place] = source
     hosted_three.add("acme/duo", {"graph.json": json.dumps(graph("acme/one", model=wrong)).encode()})

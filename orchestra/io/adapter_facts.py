@@ -134,5 +134,6 @@ def _misfits(
         yield (
             f"{printable(name)}: A {list(first)} and B {list(second)} of rank {rank} do not fit {list(shapes[name])}."
         )
-    if any(header.dtypes[half] not in FLOATS for half in halves(name)):
-        yield f"{printable(name)}: is held in {header.dtypes[halves(name)[0]]}; allowed: {', '.join(FLOATS)}."
+    strange = [header.dtypes[half] for half in halves(name) if header.dtypes[half] not in FLOATS]
+    if strange:
+        yield f"{printable(name)}: is held in {strange[0]}; allowed: {', '.join(FLOATS)}."
