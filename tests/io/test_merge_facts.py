@@ -101,6 +101,19 @@ def test_the_fingerprint_is_of_the_recipe_and_the_weights_and_of_nothing_else(mi
     assert weights_fingerprint(facts(mine, LINEAR)) != first
 
 
+def test_an_adapter_is_part_of_what_is_made_and_what_it_is_called(mine: Path) -> None:
+    for rank in (2, 3):
+        folders.adapter(mine / f"lora-{rank}", mine / "two", rank=rank)
+    plain, first, second = (facts(mine, swap(name)) for name in ("two", "two+lora-2", "two+lora-3"))
+    assert len({weights_fingerprint(one) for one in (plain, first, second)}) == 3
+    assert len({one.source for one in (plain, first, second)}) == 3
+    assert first.source.startswith("<linear of one, two+lora-2, ")
+    assert first.num_params == plain.num_params
+    before = weights_fingerprint(second)
+    folders.edit_json(mine / "lora-3" / "adapter_config.json", lora_alpha=7)
+    assert weights_fingerprint(second) != before
+
+
 def test_two_merges_of_a_graph_are_two_models_and_the_same_one_is_one(mine: Path) -> None:
     ways = {"a": LINEAR, "b": LINEAR, "c": {**LINEAR, "merge_method": "karcher", "parameters": {}}}
     found = {name: facts(mine, recipe).source for name, recipe in ways.items()}
