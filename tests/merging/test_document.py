@@ -41,11 +41,8 @@ def test_a_name_is_parted_as_mergekit_parts_it(name: str, found: list[tuple[str,
 
 @pytest.mark.parametrize("revision", ["v1+build", "a@b"])
 def test_a_revision_at_which_mergekit_would_part_the_name_is_refused(revision: str) -> None:
-    recipe: dict[str, Any] = {
-        "merge_method": "linear",
-        "models": [{"model": {"model": {"path": "a", "revision": revision}}}],
-    }
-    assert structure(recipe) == [
+    long = {"model": {"path": "acme/one", "revision": revision}}
+    assert structure({"merge_method": "linear", "models": [{"model": long}]}) == [
         f"models.0.model.model.revision: {revision!r} has a '+' or an '@', at which mergekit would part it; "
         "name the commit."
     ]
