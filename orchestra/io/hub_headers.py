@@ -47,7 +47,10 @@ def _part(origin: Origin, name: str, begin: int, count: int, token: bool | str |
     found, timeout = b"", constants.HF_HUB_DOWNLOAD_TIMEOUT
     with get_session().stream("GET", url, headers=headers, timeout=timeout) as response:
         hf_raise_for_status(response)
-        whole = response.headers.get("Content-Range", "").rpartition("/")[2] or response.headers["Content-Length"]
+        told = response.headers
+        whole = told.get("Content-Range", "").rpartition("/")[2] or told.get("Content-Length", "")
+        if not whole.isdecimal():
+            raise OSError(f"the answer does not say how long {name} is")
         for chunk in response.iter_raw():
             found += chunk
             if len(found) >= count:

@@ -122,6 +122,15 @@ def test_a_file_that_ends_before_its_header_does_is_refused(hub: Hub, monkeypatc
     refused(hub, message, m=weights(3, more=100_000))
 
 
+def test_an_answer_that_does_not_say_how_long_the_file_is_is_none(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    def vague(self: _Handler, content: bytes, headers: dict[str, str]) -> None:
+        self._send(content[: 1 << 16], 206, {"Content-Range": "bytes 0-65535/*"})
+
+    monkeypatch.setattr(_Handler, "_part", vague)
+    with pytest.raises(OSError, match=r"^the answer does not say how long m\.safetensors is$"):
+        fetch(hub, m=weights(3))
+
+
 def test_who_may_not_read_a_repository_reads_no_header(hub: Hub) -> None:
     hub.add("acme/kv", {})
     with pytest.raises(EntryNotFoundError):
