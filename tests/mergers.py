@@ -9,7 +9,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+import orchestra
 from orchestra.merging.methods import METHODS
+from tests import tiny
 
 with warnings.catch_warnings():  # mergekit 0.1.5 reaches for numpy.core
     warnings.simplefilter("ignore", DeprecationWarning)
@@ -72,3 +74,24 @@ def same(one: Path, two: Path) -> bool:
     """Whether two folders hold the same weights, to the bit."""
     first, second = weights(one), weights(two)
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def ties(at: str = "acme/{}", **more: Any) -> dict[str, Any]:
+    """A model that is a merge of the three, each named so; further fields stand beside the recipe."""
+    listed = [
+        {"model": at.format("two"), "parameters": {"weight": 0.5}},
+        {"model": at.format("three"), "parameters": {"weight": 1}},
+    ]
+    return {"merge": {"merge_method": "ties", "base_model": at.format("one"), "models": listed}, **more}
+
+
+def graph(anchor: Any, **kv: Any) -> dict[str, Any]:
+    """A graph whose augment is that merge of repositories, unless it says otherwise."""
+    kv = {"model": ties(), "bridges": {"pairs": tiny.PAIRS}, **kv}
+    return {"format": "orchestra/graph@1", "anchor": {"model": anchor}, "augments": {"kv": kv}}
+
+
+def said(composed: orchestra.ComposedModel) -> Tensor:
+    """What a composition says of `tiny.tokens()`, its bridges made loud."""
+    logits: Tensor = tiny.loud(composed)(tiny.tokens()).logits
+    return logits

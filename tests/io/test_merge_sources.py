@@ -80,7 +80,7 @@ def origin(hub: Hub, name: str) -> Origin:
 
 @pytest.mark.parametrize("long", [False, True])
 def test_a_repository_is_known_by_its_headers_as_its_folder_is(
-    hosted_three: Hub, three: Path, tmp_path: Path, long: bool
+    hosted_three: Hub, three: Path, tmp_path: Path, own_cache: Path, long: bool
 ) -> None:
     named = {"model": {"path": "acme/two", "revision": "main"}} if long else "acme/two@main"
     found = find(tmp_path, "acme/one", named, hub=Online())
@@ -91,7 +91,7 @@ def test_a_repository_is_known_by_its_headers_as_its_folder_is(
         assert found.facts[name].shapes == here.facts[mine].shapes
         assert found.facts[name].weight_bytes == here.facts[mine].weight_bytes
         assert found.facts[name].tokenizer == here.facts[mine].tokenizer
-    assert not [*tmp_path.parent.rglob("snapshots/*/model.safetensors")]
+    assert not [*own_cache.rglob("model.safetensors")]
 
 
 def test_a_revision_is_the_one_that_is_read(hosted_three: Hub, three: Path, tmp_path: Path) -> None:
@@ -171,6 +171,8 @@ def test_a_folder_comes_before_a_repository_of_its_name(hosted_three: Hub, three
     shutil.copytree(three / "one", tmp_path / "acme" / "two")
     found = find(tmp_path, "acme/two", hub=Online())
     assert (found.places, found.origins, hosted_three.asked) == ({"acme/two": tmp_path / "acme/two"}, {}, [])
+    told = "models.0.model is 'acme/two@main', but 'acme/two' is a folder, which has no revisions."
+    assert find(tmp_path, "acme/two@main", hub=Online()).problems == [told]
 
 
 def test_without_network_what_was_read_before_is_known_and_nothing_else(hosted_three: Hub, tmp_path: Path) -> None:
