@@ -175,6 +175,22 @@ def test_a_folder_comes_before_a_repository_of_its_name(hosted_three: Hub, three
     assert find(tmp_path, "acme/two@main", hub=Online()).problems == [told]
 
 
+@pytest.mark.parametrize("how", ["local_files_only", "offline"])
+def test_headers_are_not_asked_for_offline(
+    hosted_three: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    commit = Online()("acme/two", None, "model").origin.commit
+    asked = len(hosted_three.asked)
+    if how == "offline":
+        hubserver.unplug(monkeypatch)
+    told = (
+        "models.0.model is 'acme/two': there is no such folder, and the Hub's cache does not hold all of acme/two at "
+        f"{commit!r}, and nothing is fetched offline."
+    )
+    assert find(tmp_path, "acme/two", hub=Online(local_files_only=how == "local_files_only")).problems == [told]
+    assert len(hosted_three.asked) == asked
+
+
 def test_without_network_what_was_read_before_is_known_and_nothing_else(hosted_three: Hub, tmp_path: Path) -> None:
     told = (
         "models.0.model is 'acme/one': there is no such folder, and the Hub's cache holds no acme/one; load and "
