@@ -4,9 +4,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from orchestra.errors import TrainError
 from orchestra.lab import joined, joined_report, merging, merging_report, reproduce, results
 from orchestra.lab.recipe import Recipe, recipes
 
@@ -44,6 +47,12 @@ def experiments() -> Mapping[str, Experiment]:
             run=lambda output, _: merging.reproduce(output),
             tell=merging_report.report,
         ),
+        "translation": Experiment(
+            about="SmolLM2 translates out of Macedonian through gemma-3-270m",
+            run=_run_translation,
+            tell=lambda results: _translation("table").markdown(results),
+            scales=(Scale.SMALL, Scale.LARGE),
+        ),
         "joined": Experiment(
             about="stacks trained apart and joined: one to five",
             run=lambda output, _: joined.reproduce(output),
@@ -58,3 +67,22 @@ def _demo(recipe: Recipe) -> Experiment:
 
 def _run_demo(recipe: Recipe, output: Path, _: Scale) -> dict[str, Any]:
     return reproduce.reproduce(output, recipe)
+
+
+def _run_translation(output: Path, scale: Scale) -> dict[str, Any]:
+    module = _translation("experiment")
+    results: dict[str, Any] = module.reproduce(output, module.LARGE if scale is Scale.LARGE else None)
+    return results
+
+
+def _translation(module: str) -> Any:
+    """A module of the translation experiment, which needs what not everybody has installed.
+
+    Raises:
+        TrainError: peft, sacrebleu, gguf or accelerate is missing.
+    """
+    missing = [name for name in ("peft", "sacrebleu", "gguf", "accelerate") if find_spec(name) is None]
+    if missing:
+        needed = " and ".join(missing)
+        raise TrainError(f"the translation experiment needs {needed}: pip install 'orchestra-lm[eval,gguf]'.")
+    return import_module(f"orchestra.lab.translation.{module}")

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from sacrebleu.metrics.chrf import CHRF
 
+SAMPLES = 1000
+"""How often sentences are drawn anew."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
@@ -24,28 +27,26 @@ def chrf(outputs: Sequence[str], references: Sequence[str]) -> float:
     return float(CHRF().corpus_score(list(outputs), [list(references)]).score)
 
 
-def score(outputs: Sequence[str], references: Sequence[str], *, samples: int = 1000) -> Score:
+def score(outputs: Sequence[str], references: Sequence[str]) -> Score:
     """ChrF with its interval."""
-    drawn = sorted(
-        chrf([outputs[i] for i in some], [references[i] for i in some]) for some in _samples(len(outputs), samples)
-    )
+    drawn = sorted(chrf([outputs[i] for i in some], [references[i] for i in some]) for some in _samples(len(outputs)))
     return _score(chrf(outputs, references), drawn)
 
 
-def gain(outputs: Sequence[str], others: Sequence[str], references: Sequence[str], *, samples: int = 1000) -> Score:
+def gain(outputs: Sequence[str], others: Sequence[str], references: Sequence[str]) -> Score:
     """How much more chrF one row has than another, on the same sentences."""
 
     def difference(some: Sequence[int]) -> float:
         wanted = [references[i] for i in some]
         return chrf([outputs[i] for i in some], wanted) - chrf([others[i] for i in some], wanted)
 
-    drawn = sorted(difference(some) for some in _samples(len(outputs), samples))
+    drawn = sorted(difference(some) for some in _samples(len(outputs)))
     return _score(difference(range(len(outputs))), drawn)
 
 
-def _samples(size: int, samples: int) -> list[list[int]]:
+def _samples(size: int) -> list[list[int]]:
     draw = random.Random(0)
-    return [draw.choices(range(size), k=size) for _ in range(samples)]
+    return [draw.choices(range(size), k=size) for _ in range(SAMPLES)]
 
 
 def _score(value: float, drawn: Sequence[float]) -> Score:
