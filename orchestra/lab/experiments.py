@@ -49,8 +49,14 @@ def experiments() -> Mapping[str, Experiment]:
         ),
         "translation": Experiment(
             about="SmolLM2 translates out of Macedonian through gemma-3-270m",
-            run=_run_translation,
-            tell=lambda results: _translation("table").markdown(results),
+            run=partial(_contest, "translation"),
+            tell=lambda results: _told("translation", results),
+            scales=(Scale.SMALL, Scale.LARGE),
+        ),
+        "code": Experiment(
+            about="stories15M completes, writes and explains code through a small model of Python",
+            run=partial(_contest, "code"),
+            tell=lambda results: _told("code", results),
             scales=(Scale.SMALL, Scale.LARGE),
         ),
         "joined": Experiment(
@@ -69,14 +75,19 @@ def _run_demo(recipe: Recipe, output: Path, _: Scale) -> dict[str, Any]:
     return reproduce.reproduce(output, recipe)
 
 
-def _run_translation(output: Path, scale: Scale) -> dict[str, Any]:
-    module = _translation("experiment")
+def _contest(name: str, output: Path, scale: Scale) -> dict[str, Any]:
+    module = _module(name, "experiment")
     results: dict[str, Any] = module.reproduce(output, module.LARGE if scale is Scale.LARGE else None)
     return results
 
 
-def _translation(module: str) -> Any:
-    """A module of the translation experiment, which needs what not everybody has installed.
+def _told(name: str, results: dict[str, Any]) -> str:
+    told: str = _module(name, "table").markdown(results)
+    return told
+
+
+def _module(experiment: str, module: str) -> Any:
+    """A module of an experiment that needs what not everybody has installed.
 
     Raises:
         TrainError: peft, sacrebleu, gguf or accelerate is missing.
@@ -84,5 +95,5 @@ def _translation(module: str) -> Any:
     missing = [name for name in ("peft", "sacrebleu", "gguf", "accelerate") if find_spec(name) is None]
     if missing:
         needed = " and ".join(missing)
-        raise TrainError(f"the translation experiment needs {needed}: pip install 'orchestra-lm[eval,gguf]'.")
-    return import_module(f"orchestra.lab.translation.{module}")
+        raise TrainError(f"the experiment {experiment} needs {needed}: pip install 'orchestra-lm[eval,gguf]'.")
+    return import_module(f"orchestra.lab.{experiment}.{module}")

@@ -23,13 +23,25 @@ FINE_TUNED = "fine-tuned"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """The prompts of a task.
+
+    Attributes:
+        most: new tokens of an answer; `stop`: the text that ends one.
+    """
+
+    prompts: Sequence[str]
+    most: int
+    stop: str = "\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
     """What is the same for every row.
 
     Attributes:
         train, tune: records to learn from, and to tell a loss by.
-        asked: by task, the prompts that are answered in the end.
-        most: new tokens of an answer; `stop`: the text that ends one.
+        asked: by task, what is answered in the end.
         rate: peak learning rate of bridges and LoRA; `tuned_rate`: of fine-tuning.
         prose: how many texts tell what is left of the anchor's English.
         tail: see `tail` in a graph's document, for an augment with a tokenizer of its own.
@@ -37,9 +49,7 @@ class Rules:
 
     train: Sequence[Record]
     tune: Sequence[Record]
-    asked: Mapping[str, Sequence[str]]
-    most: int
-    stop: str = "\n"
+    asked: Mapping[str, Asked]
     epochs: int = 1
     batch: int = 8
     rate: float = 1e-3
@@ -133,13 +143,11 @@ class Contest:
         return round(kept.loss(model, self.words, kept.texts(self.rules.prose)), 4)
 
     def _answers(self, model: Any, words: PreTrainedTokenizerBase, shown: Mapping[str, str]) -> dict[str, list[str]]:
-        rules = self.rules
+        def answered(task: str, asked: Asked) -> list[str]:
+            prompts = [shown.get(task, "") + prompt for prompt in asked.prompts]
+            return completions(model, words, prompts, most=asked.most, stop=asked.stop, size=self.rules.batch)
 
-        def answered(task: str) -> list[str]:
-            prompts = [shown.get(task, "") + prompt for prompt in rules.asked[task]]
-            return completions(model, words, prompts, most=rules.most, stop=rules.stop, size=rules.batch)
-
-        return {task: answered(task) for task in rules.asked}
+        return {task: answered(task, asked) for task, asked in self.rules.asked.items()}
 
 
 def _tokenizer(place: Path) -> PreTrainedTokenizerBase:

@@ -38,15 +38,19 @@ class Batch:
 
 def batches(tokenizer: PreTrainedTokenizerBase, records: Sequence[Record], *, size: int) -> list[Batch]:
     """Batches of records that are alike in length, shortest first; each completion ends with the end of the text."""
-    rows = [(_ids(tokenizer, record.prompt), _ids(tokenizer, record.completion, more=True)) for record in records]
-    rows = [(prompt, [*completion, tokenizer.eos_token_id]) for prompt, completion in rows]
+    rows = [_parts(tokenizer, record) for record in records]
     rows.sort(key=lambda row: (len(row[0]) + len(row[1]), row))
     return [_batch(rows[at : at + size], int(tokenizer.eos_token_id)) for at in range(0, len(rows), size)]
 
 
-def _ids(tokenizer: PreTrainedTokenizerBase, text: str, *, more: bool = False) -> list[int]:
-    found: list[int] = tokenizer(text, add_special_tokens=not more)["input_ids"]
-    return found
+def _parts(tokenizer: PreTrainedTokenizerBase, record: Record) -> tuple[list[int], list[int]]:
+    """The tokens of a prompt as a model is asked it, and those of the rest with the end."""
+    prompt: list[int] = tokenizer(record.prompt)["input_ids"]
+    whole: list[int] = tokenizer(record.prompt + record.completion)["input_ids"]
+    rest = whole[len(prompt) :]
+    if whole[: len(prompt)] != prompt:  # a token would span both
+        rest = tokenizer(record.completion, add_special_tokens=False)["input_ids"]
+    return prompt, [*rest, int(tokenizer.eos_token_id)]
 
 
 def _batch(rows: Sequence[tuple[list[int], list[int]]], pad: int) -> Batch:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestra.lab.contest import start
-from orchestra.lab.contest.contest import FINE_TUNED, Contest, Pairs, Row, Rules
+from orchestra.lab.contest.contest import FINE_TUNED, Asked, Contest, Pairs, Row, Rules
 from orchestra.lab.contest.learners import Learner, shuffled
 from orchestra.lab.contest.records import Record
 from orchestra.lab.translation import data, table
@@ -85,8 +85,7 @@ def _rules(settings: Settings, parts: data.Split) -> Rules:
     return Rules(
         train=[_record(settings.name, pair) for pair in parts.train],
         tune=[_record(settings.name, pair) for pair in parts.tune],
-        asked={TASK: [_record(settings.name, pair).prompt for pair in parts.test]},
-        most=40,
+        asked={TASK: Asked(prompts=[_record(settings.name, pair).prompt for pair in parts.test], most=40)},
         epochs=settings.epochs,
         batch=settings.batch,
         prose=settings.prose,

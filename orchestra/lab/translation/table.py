@@ -2,10 +2,9 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
-from orchestra.lab.contest.score import Score, gain, score
+from orchestra.lab.contest.score import Score, gain, rounded, score
 from orchestra.lab.translation.data import Pair, Split
 
 TITLES = {
@@ -36,9 +35,9 @@ def result(rows: Mapping[str, Mapping[str, Any]], parts: Split, language: str, *
     scored = {}
     for name, row in rows.items():
         scored[name] = {key: value for key, value in row.items() if key != "outputs"}
-        scored[name]["chrf"] = _rounded(score(_outputs(row), references))
+        scored[name]["chrf"] = rounded(score(_outputs(row), references))
         if name != MAIN and MAIN in rows:
-            scored[name]["composition_gains"] = _rounded(
+            scored[name]["composition_gains"] = rounded(
                 gain(rows[MAIN]["outputs"]["translation"], row["outputs"]["translation"], references)
             )
     return {
@@ -57,10 +56,6 @@ def _outputs(row: Mapping[str, Any]) -> list[str]:
 
 def _programs(pairs: Sequence[Pair]) -> dict[str, Any]:
     return {"count": len(pairs), "programs": dict(Counter(pair.program for pair in pairs).most_common())}
-
-
-def _rounded(score: Score) -> dict[str, float]:
-    return {key: round(value, 2) for key, value in asdict(score).items()}
 
 
 def markdown(result: Mapping[str, Any]) -> str:
