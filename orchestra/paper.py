@@ -7,7 +7,8 @@ from typing import Any
 
 from orchestra import checking
 from orchestra import plan as plans
-from orchestra.cost.shape import Shape, shape
+from orchestra.cost.config import shape
+from orchestra.cost.shape import Shape
 from orchestra.errors import GraphError
 from orchestra.graph import ModelFacts
 from orchestra.io.document import Document, read

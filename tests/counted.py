@@ -8,8 +8,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from orchestra import ComposedModel
+from orchestra.cost.config import shape
 from orchestra.cost.running import Shapes
-from orchestra.cost.shape import shape
 from tests.tiny import tokens
 
 PROMPT = 13

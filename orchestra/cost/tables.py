@@ -51,16 +51,8 @@ def _times(row: Row, anchor: Row) -> str:
 
 
 def _training(cost: Cost) -> Table:
-    columns = (
-        "trained",
-        "FLOPs,\nforward",
-        "FLOPs,\nbackward",
-        "times\ntuning",
-        "gradients",
-        "optimizer",
-        "disk,\ntoken",
-    )
-    table = _table("", *columns)
+    flops = ("FLOPs,\nforward", "FLOPs,\nbackward", "times\ntuning")
+    table = _table("", "trained", *flops, "gradients", "optimizer", "disk,\ntoken")
     tuned = next(row for row in cost.train if row.kind == "tuned")
     for row in cost.train:
         table.add_row(
