@@ -45,7 +45,8 @@ def shape(config: Config) -> Shape:
         embedding=vocab * narrow,
         positions=d * _positions(text),
         entry=between,
-        head=between + vocab * narrow,
+        exit=between,
+        head=vocab * narrow,
         tied=bool(kind in _TIED if tied is None else tied),
         dtype=text.get("dtype") or text.get("torch_dtype") or config.get("dtype") or config.get("torch_dtype"),
     )

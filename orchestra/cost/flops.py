@@ -30,7 +30,7 @@ def model_flops(shape: Shape, *, new: float, past: float = 0, heads: float = 1) 
         heads: at how many of them logits are made.
     """
     layers = sum(layer_flops(layer, new=new, past=past) for layer in shape.layers)
-    return layers + 2 * new * shape.entry + 2 * heads * shape.head
+    return layers + 2 * new * (shape.entry + shape.exit) + 2 * heads * shape.head
 
 
 def folds(site: Site) -> bool:

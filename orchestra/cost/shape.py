@@ -79,7 +79,8 @@ class Shape:
         embedding: numbers in its table of tokens.
         positions: numbers in its table of positions, where it has one.
         entry: numbers in the matrix behind the table of tokens, where there is one.
-        head: numbers in the matrices that make logits.
+        exit: numbers in the one behind the layers, likewise.
+        head: numbers in the matrix that makes logits.
         tied: whether its head is its table of tokens.
         dtype: that its config names; None where it names none.
     """
@@ -90,6 +91,7 @@ class Shape:
     embedding: int
     positions: int
     entry: int
+    exit: int
     head: int
     tied: bool
     dtype: str | None
@@ -97,7 +99,7 @@ class Shape:
     @property
     def num_params(self) -> int:
         """Numbers in all of its matrices."""
-        tables = self.embedding + self.positions + self.entry
+        tables = self.embedding + self.positions + self.entry + self.exit
         head = self.head - self.embedding if self.tied else self.head
         return tables + head + sum(layer.num_params for layer in self.layers)
 

@@ -46,7 +46,7 @@ def anchor_step(planned: Plan, shapes: Shapes, asked: Asked, *, kept: bool = Fal
     lowest = _lowest(planned, ANCHOR)
     shape, length = shapes[ANCHOR], asked.length
     above = _passing(shape.layers[lowest + 1 :], length)
-    head = 2 * length * shape.head
+    head = 2 * length * (shape.exit + shape.head)
     forward = model_flops(shape, new=length, heads=length)
     if kept:
         forward = head + sum(layer_flops(layer, new=length, past=0) for layer in shape.layers[lowest + 1 :])
@@ -76,7 +76,7 @@ def lora_step(shape: Shape, asked: Asked, rank: int) -> Step:
     # what reads the embeddings passes nothing down
     ends = [each for each in shape.layers[0].maps if each.first]
     spared = sum(2 * length * (each.size + rank * each.d_in) for each in ends)
-    backward = _passing(shape.layers, length) + 2 * length * shape.head + 2 * adapters - spared
+    backward = _passing(shape.layers, length) + 2 * length * (shape.exit + shape.head) + 2 * adapters - spared
     return Step(forward=forward, backward=backward)
 
 
