@@ -42,13 +42,13 @@ def cost(
     )
     planned = paper.plan(graph, hub=hub(remote))
     found = reckon(planned, paper.shapes(planned), asked)
-    measured: Any = import_module("orchestra.measured").measure(graph, found, rounds=rounds) if measure else None
+    measured: Any = import_module("orchestra.measured") if measure else None
+    taken: Any = measured.measure(graph, found, rounds=rounds) if measure else None
     if as_json:
-        content = found.as_json() | ({} if measured is None else {"measured": measured.as_json()})
-        typer.echo(json.dumps(content, indent=2))
+        typer.echo(json.dumps(found.as_json() | ({"measured": taken.as_json()} if measure else {}), indent=2))
         return
     console = Console(highlight=False)
-    for part in (*tables(found), *(() if measured is None else measured.tables())):
+    for part in (*tables(found), *(measured.tables(taken) if measure else ())):
         console.print(part)
 
 

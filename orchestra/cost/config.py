@@ -37,6 +37,7 @@ def shape(config: Config) -> Shape:
     d, vocab = sizes.d, _number(text, "vocab_size")
     narrow = _number(text, "word_embed_proj_dim", default=d)
     between = narrow * d if narrow != d else 0
+    named = (part.get(name) for part in (text, config) for name in ("dtype", "torch_dtype"))
     tied = text.get("tie_word_embeddings", config.get("tie_word_embeddings"))
     return Shape(
         model_type=kind,
@@ -48,7 +49,7 @@ def shape(config: Config) -> Shape:
         exit=between,
         head=vocab * narrow,
         tied=bool(kind in _TIED if tied is None else tied),
-        dtype=text.get("dtype") or text.get("torch_dtype") or config.get("dtype") or config.get("torch_dtype"),
+        dtype=next((found for found in named if isinstance(found, str)), None),
     )
 
 
@@ -92,7 +93,7 @@ def _sizes(text: Config) -> _Sizes:
 def _number(config: Config, *names: str, default: int = 0) -> int:
     """The first of these fields that holds a number above 0."""
     found = (config.get(name) for name in names)
-    return next((int(value) for value in found if isinstance(value, int | float) and value > 0), default)
+    return next((value for value in found if type(value) is int and value > 0), default)
 
 
 def _windows(text: Config, number: int) -> list[int | None]:
@@ -175,7 +176,8 @@ def _experts(text: Config, sizes: _Sizes) -> Experts | None:
 def _is_sparse(text: Config, index: int) -> bool:
     """Whether a layer has experts."""
     step = _number(text, "decoder_sparse_step", default=1)
-    return index not in (text.get("mlp_only_layers") or ()) and (index + 1) % step == 0
+    dense = text.get("mlp_only_layers")
+    return not (isinstance(dense, list) and index in dense) and (index + 1) % step == 0
 
 
 def _shared(text: Config, sizes: _Sizes) -> tuple[Map, ...]:

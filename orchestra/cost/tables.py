@@ -24,8 +24,8 @@ def tables(cost: Cost) -> Iterator[Part]:
 
 def _running(cost: Cost) -> Table:
     """A row for the anchor, for what each augment adds, for the whole, and for what it is held against."""
-    columns = ("parameters", "trained", "weights", "FLOPs,\nprompt", "FLOPs,\ntoken", "times\nanchor", "cache,\ntoken")
-    table = _table("", *columns)
+    flops = ("FLOPs,\nprompt", "FLOPs,\ntoken", "times\nanchor")
+    table = columns("", "parameters", "trained", "weights", *flops, "cache,\ntoken")
     anchor = cost.rows[0]
     for row in cost.rows:
         if row.kind == "composition" or row.kind == "lora":
@@ -52,7 +52,7 @@ def _times(row: Row, anchor: Row) -> str:
 
 def _training(cost: Cost) -> Table:
     flops = ("FLOPs,\nforward", "FLOPs,\nbackward", "times\ntuning")
-    table = _table("", "trained", *flops, "gradients", "optimizer", "disk,\ntoken")
+    table = columns("", "trained", *flops, "gradients", "optimizer", "disk,\ntoken")
     tuned = next(row for row in cost.train if row.kind == "tuned")
     for row in cost.train:
         table.add_row(
@@ -79,9 +79,10 @@ def _weights(cost: Cost) -> Iterator[str]:
     yield f"LoRA, rank {cost.lora.rank}: on {', '.join(cost.lora.modules)} of every layer."
 
 
-def _table(*columns: str) -> Table:
+def columns(*names: str) -> Table:
+    """A table whose columns but the first hold numbers."""
     table = Table()
-    for index, name in enumerate(columns):
+    for index, name in enumerate(names):
         table.add_column(name, justify="right" if index else "left", overflow="fold")
     return table
 
@@ -101,3 +102,8 @@ def num_bytes(number: float) -> str:
 
 def _three(number: float) -> str:
     return f"{number:.2f}" if number < 9.995 else f"{number:.1f}" if number < 99.95 else f"{number:.0f}"
+
+
+def seconds(number: float) -> str:
+    """Likewise, of time."""
+    return f"{_three(number)} s" if number >= 0.9995 else f"{_three(1000 * number)} ms"

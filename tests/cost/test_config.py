@@ -1,6 +1,5 @@
 """What configs say, held to what torch counts and to the models themselves, architecture by architecture."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -93,8 +92,15 @@ def test_an_architecture_that_nobody_told_of_is_read_as_a_llama() -> None:
     assert found.layers == shape(config("llama").to_dict()).layers
 
 
-def test_the_dtype_is_the_one_that_the_config_names(tmp_path: Path) -> None:
+def test_the_dtype_is_the_one_that_the_config_names() -> None:
     plain = {**config("llama").to_dict(), "dtype": None}
     assert shape(plain).dtype is None
     assert shape({**plain, "dtype": "bfloat16"}).dtype == "bfloat16"
     assert shape({**plain, "torch_dtype": "float16"}).dtype == "float16"
+
+
+def test_what_no_honest_config_says_is_passed_over() -> None:
+    plain = config("mixtral").to_dict()
+    odd = {"mlp_only_layers": 7, "layer_types": ["?"], "dtype": {"a": []}, "sliding_window": 1e308, "head_dim": True}
+    assert shape({**plain, **odd}).layers == shape(plain).layers
+    assert shape({**plain, **odd}).dtype is None

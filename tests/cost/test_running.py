@@ -1,5 +1,6 @@
 """What a composition costs to run, held to what torch counts."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -81,9 +82,13 @@ def streamed(**augments: Any) -> ComposedModel:
     return compose(model("llama"), fresh=True, tokenizers=tokenizers, near=(model("gemma3"), augments))
 
 
+def _note(box: list[Any], composed: Any, ids: Tensor, said: dict[str, Any]) -> None:
+    box.append(composed(ids, **said))
+
+
 def pairs_of_letters(length: int) -> Tensor:
     """Tokens of the anchor that are two letters each."""
-    words = anchors()
+    words: Any = anchors()
     both = [index for index in range(len(words)) if len(words.decode([index]).strip()) == 2]
     return torch.tensor([both[index % len(both)] for index in range(length)])[None]
 
@@ -91,20 +96,15 @@ def pairs_of_letters(length: int) -> Tensor:
 @pytest.mark.parametrize("tail", ["held", "provisional"])
 def test_a_stream_costs_by_the_tokens_that_it_has_for_each_of_the_anchors(tail: str) -> None:
     composed = streamed(words=characters(), tail=tail)
-    ids, asked = pairs_of_letters(PROMPT + STEPS), Asked(
-        prompt_length=PROMPT, new_tokens=STEPS, tokens_per_token={"near": 2.0}
-    )
-    found, counted, cache = row(composed, asked=asked), [], None
+    ids = pairs_of_letters(PROMPT + STEPS)
+    asked = Asked(prompt_length=PROMPT, new_tokens=STEPS, tokens_per_token={"near": 2.0})
+    found, counted = row(composed, asked=asked), []
+    cache: Any = None
     for part in ids.split([PROMPT, *[1] * STEPS], dim=1):
         box: list[Any] = []
+        said = {"past_key_values": cache, "use_cache": True, "logits_to_keep": 1}
         with torch.no_grad():
-            counted.append(
-                count(
-                    lambda part=part, cache=cache, box=box: box.append(
-                        composed(part, past_key_values=cache, use_cache=True, logits_to_keep=1)
-                    )
-                )
-            )
+            counted.append(count(partial(_note, box, composed, part, said)))
         cache = box[0].past_key_values
     assert cache.augments["near"].get_seq_length() == 2 * (PROMPT + STEPS)
     assert counted[0] == found.prompt_flops
@@ -137,7 +137,8 @@ def test_the_anchor_alone_is_the_anchor() -> None:
     composed = ring(2, fresh=True)
     prompt, each = read(composed.anchor, steps=STEPS)
     found = anchor_flops(composed.plan, shapes(composed), ASKED)
-    assert (found.prompt, found.token * STEPS) == (prompt, pytest.approx(sum(each)))
+    assert found.prompt == prompt
+    assert found.token * STEPS == pytest.approx(sum(each))
 
 
 def test_separate_models_are_each_whole() -> None:
@@ -146,9 +147,11 @@ def test_separate_models_are_each_whole() -> None:
     for node in composed.plan.graph.augments:
         prompt, each = read(composed.augment(node.name), steps=STEPS)
         found = whole_flops(composed.plan, known, ASKED, node)
-        assert (found.prompt, found.token * STEPS) == (prompt, pytest.approx(sum(each)))
+        assert found.prompt == prompt
+        assert found.token * STEPS == pytest.approx(sum(each))
         total += found
-    assert (row(composed, "separate").prompt_flops, row(composed, "separate").token_flops) == (total.prompt, total.token)
+    apart = row(composed, "separate")
+    assert (apart.prompt_flops, apart.token_flops) == (total.prompt, total.token)
 
 
 def test_a_stream_as_a_model_of_its_own_writes_as_much_text() -> None:

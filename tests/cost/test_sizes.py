@@ -67,7 +67,8 @@ def test_of_a_stream_they_keep_all_whatever_its_windows() -> None:
     words = {"anchor": anchors(), "near": characters()}
     parts = {"near": model("gemma3", dtype=torch.float32)}
     composed = compose(model("llama", dtype=torch.float32), torch.float32, fresh=True, tokenizers=words, **parts)
-    letters = torch.tensor([anchors().convert_tokens_to_ids(list("abcde" * 4))[: ASKED.length]] * 2)
+    ids: Any = anchors().convert_tokens_to_ids(list("abcde" * 4))
+    letters = torch.tensor([ids[: ASKED.length]] * 2)
     with torch.no_grad():
         read: Any = composed(letters, use_cache=True)
     cache = read.past_key_values

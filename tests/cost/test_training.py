@@ -61,8 +61,8 @@ def test_so_does_every_kind_of_bridge(bridges: dict[str, Any]) -> None:
 
 def test_in_the_papers_form_gradients_reach_projections_of_what_is_fed_only() -> None:
     calm = {"bridges": {"pairs": [pair(0, 0), pair(1, 1)], "variant": "calm"}}
-    parts = {"first": (model("qwen3"), {**calm, "into": ["second"]}), "second": (model("gpt2"), calm)}
-    agrees(compose(model("llama"), fresh=True, **parts))
+    fed: dict[str, Any] = {**calm, "into": ["second"]}
+    agrees(compose(model("llama"), fresh=True, first=(model("qwen3"), fed), second=(model("gpt2"), calm)))
 
 
 def test_opt_has_maps_before_and_behind_its_layers() -> None:
