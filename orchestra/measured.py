@@ -208,8 +208,9 @@ def _share(ratios: Sequence[float]) -> Share:
 
 def tables(found: Measurements) -> Iterator[Table | Text]:
     """What was measured, for people, a hundred columns wide."""
-    yield Text(f"Measured on {found.device}, {found.clock}, median of rounds: {found.rounds} (least to most)")
-    table = columns("", "prompt", "times anchor", "token", "times anchor", "memory\nbeside weights")
+    yield Text(f"Measured on {found.device}, {found.clock}, median of rounds: {found.rounds} (least-most)")
+    yield Text("Memory is the most that was held at a time, beside weights")
+    table = columns("", "prompt", "times anchor", "token", "times anchor", "memory")
     for row in found.rows:
         spread = _told(row.prompt_times), _told(row.token_times)
         table.add_row(
@@ -217,7 +218,7 @@ def tables(found: Measurements) -> Iterator[Table | Text]:
             style="bold" if row.kind == "composition" else None,
         )
     yield table
-    table = columns("", "training step", "times tuning", "memory\nbeside weights")
+    table = columns("", "training step", "times tuning", "memory")
     for step in found.train:
         table.add_row(step.name, seconds(step.step_s), _told(step.times), num_bytes(step.peak_bytes))
     yield table
@@ -228,4 +229,4 @@ def tables(found: Measurements) -> Iterator[Table | Text]:
 
 
 def _told(share: Share) -> str:
-    return f"{share.median:.2f} ({share.least:.2f} to {share.most:.2f})"
+    return f"{share.median:.2f} ({share.least:.2f}-{share.most:.2f})"

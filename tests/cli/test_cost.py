@@ -83,7 +83,10 @@ def test_what_is_said_of_streams_is_read_by_name() -> None:
         ratios(["=1=2"])
 
 
-def test_measuring_adds_what_it_takes_on_this_machine(run: Run, loud_graph: Path) -> None:
+def test_measuring_adds_what_it_takes_on_this_machine(
+    run: Run, loud_graph: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gc.collect", lambda: 0)
     words = ("--measure", "--rounds", 1, "--prompt-length", 3, "--new-tokens", 1, "--json")
     found: dict[str, Any] = json.loads(run("cost", loud_graph, *words).out)["measured"]
     assert [row["name"] for row in found["rows"]][:3] == ["anchor", "anchor + kv", "composition"]
