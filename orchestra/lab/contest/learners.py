@@ -11,10 +11,10 @@ from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-import orchestra
-from orchestra import ComposedModel
+from orchestra.api import load
 from orchestra.lab.contest.records import Batch
 from orchestra.lab.contest.training import Logits
+from orchestra.runtime.model import ComposedModel
 
 LINEARS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
@@ -84,7 +84,7 @@ def bridges(
         "anchor": {"model": str(anchor), **held},
         "augments": {"augment": {"model": str(augment), **held, "bridges": recipe, "context": context, "tail": tail}},
     }
-    model = orchestra.load(document)
+    model = load(document)
     model.anchor.set_attn_implementation("eager")
     return Learner(model=model, weights=[weight for _, weight in model.trainable()], prepare=_reader(model))
 
