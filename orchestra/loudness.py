@@ -2,15 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import fmean
+
+import torch
 
 from orchestra.api import load
 from orchestra.errors import ComposeError
+from orchestra.runtime.contributions import in_tokens
 from orchestra.runtime.model import ComposedModel
+from orchestra.wiring import below
 
 
 def loudness(model: ComposedModel, domains: Mapping[str, Sequence[str]]) -> dict[str, dict[str, float]]:
-    """Mean share of each stack in each domain, with no other augment on.
+    """Mean share of each stack in each domain, with no other augment on but those that it feeds.
 
     The share is |residual| / |hidden| at one bridge and one token; the mean is over all bridges of the stack and all
     tokens of the domain.
@@ -29,8 +32,8 @@ def loudness(model: ComposedModel, domains: Mapping[str, Sequence[str]]) -> dict
         raise ComposeError(f"the domain {empty[0]!r} has no texts.")
     found: dict[str, dict[str, float]] = {}
     for node in model.plan.graph.augments:
-        with model.only(node.name):
-            found[node.name] = {name: _share(model, texts) for name, texts in domains.items()}
+        with model.only(*below(model.plan.graph.feeds, [node.name])):
+            found[node.name] = {name: _share(model, node.name, texts) for name, texts in domains.items()}
     return found
 
 
@@ -39,5 +42,8 @@ def loudness_of(graph: str | Path, domains: Mapping[str, Sequence[str]]) -> dict
     return loudness(load(graph), domains)
 
 
-def _share(model: ComposedModel, texts: Sequence[str]) -> float:
-    return fmean(share for text in texts for bridge in model.contributions(text).bridges for share in bridge.share)
+@torch.no_grad()
+def _share(model: ComposedModel, name: str, texts: Sequence[str]) -> float:
+    runs = (model.traced(in_tokens(model.tokenizer, text)[0].to(model.device)) for text in texts)
+    shares = [trace.share.flatten() for run in runs for trace in run.traces if trace.bridge.site.augment == name]
+    return float(torch.cat(shares).mean())

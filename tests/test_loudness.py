@@ -5,6 +5,7 @@ import pytest
 from orchestra.errors import ComposeError
 from orchestra.loudness import loudness, loudness_of
 from tests import folders, tiny
+from tests.deep import deep
 
 TEXTS = {"short": ["w3 w5"], "long": ["w7 w11 w13", "w2 w3 w5 w7"]}
 
@@ -28,6 +29,18 @@ def test_the_loudness_is_the_mean_share_of_a_stack_alone_over_bridges_and_tokens
     assert len(shares) == 3 * 7
     assert found["kv"]["long"] == pytest.approx(sum(shares) / len(shares))
     assert composed.active == ("far", "kv")
+
+
+def test_an_augment_that_feeds_another_is_measured_with_that_one_on_and_by_its_own_bridges() -> None:
+    composed = deep("chain", "ids")
+    composed.tokenizer = tiny.words()
+    found = loudness(composed, {"one": ["w3 w5"]})
+    assert list(found) == ["first", "second"]
+    for name in found:
+        with composed.only("second", name):
+            report = composed.contributions("w3 w5")
+        shares = [share for bridge in report.bridges if bridge.augment == name for share in bridge.share]
+        assert found[name]["one"] == pytest.approx(sum(shares) / len(shares))
 
 
 def test_a_fresh_stack_is_silent_in_a_graph_that_is_still_to_be_loaded(tmp_path: Path) -> None:
