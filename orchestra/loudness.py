@@ -1,14 +1,17 @@
-"""How loud each stack is on texts of any domain: also on those that it has nothing to say to."""
+"""How loud each stack is on texts of any domain, also on those that it has nothing to say to; how far bridges open."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from orchestra.api import load
 from orchestra.errors import ComposeError
+from orchestra.graph import Site
 from orchestra.runtime.contributions import in_tokens
 from orchestra.runtime.model import ComposedModel
+from orchestra.runtime.schedule import Trace
 from orchestra.wiring import below
 
 
@@ -37,13 +40,29 @@ def loudness(model: ComposedModel, domains: Mapping[str, Sequence[str]]) -> dict
     return found
 
 
+def mean_gates(model: ComposedModel, texts: Sequence[str]) -> dict[Site, float]:
+    """How far each bridge that runs is open, as a mean over all tokens of these texts.
+
+    Raises:
+        ComposeError: the model has no tokenizer, or a text is empty.
+    """
+    gates: dict[Site, list[Tensor]] = {}
+    for text in texts:
+        for trace in _run(model, text):
+            gates.setdefault(trace.bridge.site, []).append(trace.gate.flatten())
+    return {site: float(torch.cat(found).mean()) for site, found in gates.items()}
+
+
 def loudness_of(graph: str | Path, domains: Mapping[str, Sequence[str]]) -> dict[str, dict[str, float]]:
     """The loudness of the stacks of a graph that is still to be loaded; see `loudness`."""
     return loudness(load(graph), domains)
 
 
-@torch.no_grad()
 def _share(model: ComposedModel, name: str, texts: Sequence[str]) -> float:
-    runs = (model.traced(in_tokens(model.tokenizer, text)[0].to(model.device)) for text in texts)
-    shares = [trace.share.flatten() for run in runs for trace in run.traces if trace.bridge.site.augment == name]
-    return float(torch.cat(shares).mean())
+    traces = (trace for text in texts for trace in _run(model, text) if trace.bridge.site.augment == name)
+    return float(torch.cat([trace.share.flatten() for trace in traces]).mean())
+
+
+@torch.no_grad()
+def _run(model: ComposedModel, text: str) -> tuple[Trace, ...]:
+    return model.traced(in_tokens(model.tokenizer, text)[0].to(model.device)).traces

@@ -19,7 +19,7 @@ COMMANDS = {
     "check": "List every problem of a graph, without loading a weight.",
     "plan": "Show what a graph would run, and what each augment adds.",
     "compat": "Say whether bundles that were trained apart join in one graph, and why not.",
-    "show": "Draw a graph: as a tree here, or as SVG into a file.",
+    "show": "Draw a graph: as a tree here, or as a picture or page into a file.",
     "schema": "Print the JSON Schema of graph documents.",
     "lock": "Pin every model and bundle of a graph to a commit and the SHA-256 of each file.",
     "push": "Upload a graph with its bridges, or a bundle, to the Hub.",

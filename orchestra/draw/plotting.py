@@ -1,5 +1,6 @@
 """What matplotlib is asked for, and what is said where it is missing. It is imported when something is drawn."""
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,14 +15,14 @@ _FONT = "DejaVu Sans"  # comes with matplotlib
 _STYLE = {"font.family": _FONT, "svg.hashsalt": "orchestra", "text.parse_math": False}
 
 
-def check(path: Path) -> None:
-    """See that a file can be drawn, before anything is worked out for it.
+def check(path: Path, endings: Sequence[str] = ENDINGS) -> None:
+    """See that a file can be plotted, before anything is worked out for it.
 
     Raises:
         ComposeError: matplotlib is missing, or the ending is none of those that are written.
     """
-    if path.suffix.lower() not in ENDINGS:
-        raise ComposeError(f"{path}: a picture ends in {', '.join(ENDINGS)}.")
+    if path.suffix.lower() not in endings:
+        raise ComposeError(f"{path}: a picture ends in {', '.join(endings)}.")
     try:
         import matplotlib  # noqa: F401
     except ImportError as missing:

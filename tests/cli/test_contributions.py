@@ -2,7 +2,7 @@ import json
 from pathlib import Path
 
 import orchestra
-from orchestra.answers import GREEDY, written
+from orchestra.answers import Sampling, written
 from tests.cli.conftest import Run
 
 TEXT = "w5 w7 w11"
@@ -23,7 +23,7 @@ def test_all_numbers_are_there_as_json(run: Run, loud_graph: Path) -> None:
 def test_a_prompt_is_read_with_its_answer(run: Run, loud_graph: Path) -> None:
     found = json.loads(run("contributions", loud_graph, "--prompt", TEXT, "--max-new-tokens", 3, "--json").out)
     model = orchestra.load(loud_graph)
-    ids, num_prompt = written(model, TEXT, GREEDY)
+    ids, num_prompt = written(model, TEXT, Sampling(max_new_tokens=3))
     assert num_prompt == found["prompt_length"] == 3
     assert [*found["tokens"][:1], *found["emitted"]] == [f"w{token}" for token in ids[0, :6].tolist()]
 
