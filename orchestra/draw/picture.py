@@ -17,19 +17,17 @@ _POINT = 0.72  # of a pixel of text: a point, and what the font is wider than th
 def picture(plan: Plan, path: Path, gates: Mapping[Site, float] | None = None) -> None:
     """Draw a plan into a .png or .pdf file; arguments are as for `svg`."""
     drawn = scene(plan, gates)
-    figure = plotting.figure((drawn.width / _INCH, drawn.height / _INCH))
-    axes = figure.add_axes((0, 0, 1, 1))
-    axes.set_xlim(0, drawn.width)
-    axes.set_ylim(drawn.height, 0)
-    axes.set_axis_off()
-    for patch in _patches(drawn):
-        axes.add_patch(patch)
-    for model in drawn.models:
-        _write(axes, model)
-    axes.text(
-        drawn.width / 2, drawn.height - 16, drawn.note, ha="center", va="center", fontsize=12 * _POINT, color=GREY
-    )
-    plotting.save(figure, path, dpi=2 * _INCH)
+    with plotting.sheet(path, (drawn.width / _INCH, drawn.height / _INCH), dpi=2 * _INCH) as figure:
+        axes = figure.add_axes((0, 0, 1, 1))
+        axes.set_xlim(0, drawn.width)
+        axes.set_ylim(drawn.height, 0)
+        axes.set_axis_off()
+        for patch in _patches(drawn):
+            axes.add_patch(patch)
+        for model in drawn.models:
+            _write(axes, model)
+        look: Any = {"ha": "center", "va": "center", "fontsize": 12 * _POINT, "color": GREY}
+        axes.text(drawn.width / 2, drawn.height - 16, drawn.note, **look)
 
 
 def _patches(drawn: Scene) -> Iterator[Any]:

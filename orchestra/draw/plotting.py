@@ -1,6 +1,7 @@
 """What matplotlib is asked for, and what is said where it is missing. It is imported when something is drawn."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,20 +30,21 @@ def check(path: Path, endings: Sequence[str] = ENDINGS) -> None:
         raise ComposeError(f"{path}: drawing it needs matplotlib: pip install 'orchestra-lm[plot]'.") from missing
 
 
-def figure(size: tuple[float, float]) -> "Figure":
-    """An empty figure, of a width and a height in inches; no window is opened for it."""
-    from matplotlib.figure import Figure
+@contextmanager
+def sheet(path: Path, size: tuple[float, float], *, dpi: float = 110) -> "Iterator[Figure]":
+    """An empty figure, written when the block ends: the same bytes for the same figure, and dollars are dollars.
 
-    return Figure(figsize=size)
-
-
-def save(drawn: "Figure", path: Path, *, dpi: float = 110) -> None:
-    """Write a figure: the same bytes for the same figure, and dollars are dollars."""
+    Args:
+        size: width and height in inches.
+    """
     import matplotlib as mpl
+    from matplotlib.figure import Figure
 
     about = {} if path.suffix.lower() == ".png" else {"CreationDate" if path.suffix.lower() == ".pdf" else "Date": None}
     with mpl.rc_context(_STYLE):
-        drawn.savefig(path, dpi=dpi, metadata=about)
+        figure = Figure(figsize=size)
+        yield figure
+        figure.savefig(path, dpi=dpi, metadata=about)
 
 
 def legible(text: str) -> str:

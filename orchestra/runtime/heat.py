@@ -76,11 +76,11 @@ def write(found: "Contributions", path: Path) -> None:
     left, longest = _MARGIN + _LETTER * max(names, default=0), max((len(group.tokens) for group in groups), default=0)
     width = min(_WIDEST, left + _BARS + max(_FEWEST, longest) * _CELL[0])
     size = width, sum(group.height for group in groups) or 1.0
-    figure, top, cell = plotting.figure(size), size[1], (width - left - _BARS) / max(_FEWEST, longest)
-    for group in groups:
-        _draw(figure, group, top=top, left=left, cell=cell)
-        top -= group.height
-    plotting.save(figure, path)
+    top, cell = size[1], (width - left - _BARS) / max(_FEWEST, longest)
+    with plotting.sheet(path, size) as figure:
+        for group in groups:
+            _draw(figure, group, top=top, left=left, cell=cell)
+            top -= group.height
 
 
 def _groups(found: "Contributions") -> Iterator[_Group]:
@@ -97,7 +97,7 @@ def _groups(found: "Contributions") -> Iterator[_Group]:
     yield _Group(panels=panels, tokens=tokens, above=emitted if found.lost else (), end=found.prompt_length)
     for name, read in found.fed.items():
         ahead = zip(read.tokens, read.provisional, strict=True)
-        own = tuple(_sign(f"{token}{' (ahead)' * early}") for token, early in ahead)
+        own = tuple(_sign(token) + " (ahead)" * early for token, early in ahead)
         bridges = [bridge for bridge in found.bridges if bridge.into == name]
         yield _Group(panels=tuple(_bridges(bridges, f"into {name}, over its tokens: ")), tokens=own)
 
