@@ -49,7 +49,7 @@ def mean_gates(model: ComposedModel, texts: Sequence[str]) -> dict[Site, float]:
     gates: dict[Site, list[Tensor]] = {}
     for text in texts:
         for trace in _run(model, text):
-            gates.setdefault(trace.bridge.site, []).append(trace.gate.flatten())
+            gates.setdefault(trace.bridge.site, []).append(trace.gate.flatten().cpu())
     return {site: float(torch.cat(found).mean()) for site, found in gates.items()}
 
 
@@ -60,7 +60,7 @@ def loudness_of(graph: str | Path, domains: Mapping[str, Sequence[str]]) -> dict
 
 def _share(model: ComposedModel, name: str, texts: Sequence[str]) -> float:
     traces = (trace for text in texts for trace in _run(model, text) if trace.bridge.site.augment == name)
-    return float(torch.cat([trace.share.flatten() for trace in traces]).mean())
+    return float(torch.cat([trace.share.flatten().cpu() for trace in traces]).mean())
 
 
 @torch.no_grad()

@@ -10,6 +10,7 @@ from torch import Tensor
 
 import orchestra
 from orchestra import ComposedModel, ComposeError
+from orchestra.runtime import contributions
 from tests.deep import deep
 from tests.mixed import streaming
 from tests.prompts import PROMPT, mixed
@@ -106,6 +107,21 @@ def test_behind_each_token_stands_the_next_and_behind_the_last_the_likeliest() -
     assert found.emitted == ("w7", "w11", f"w{best}")
     close(told(found.log_probability[-1]), last[best])
     close(told(found.lost["kv"][-1]), last[best] - without[best])
+
+
+def test_log_probabilities_are_wide_however_narrow_the_model_is_and_however_long_the_text(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    narrow = torch.bfloat16
+    composed = named(compose(model("llama", dtype=narrow), narrow, kv=model("qwen3", seed=1, dtype=narrow)))
+    ids = tokens(1)
+    with torch.no_grad():
+        logits = composed(ids, prompt_length=torch.tensor([LENGTH])).logits[0].float()
+    expected = logits.log_softmax(-1)[:-1].gather(-1, ids[0, 1:, None])[:, 0]
+    for rows in (256, 3):
+        monkeypatch.setattr(contributions, "_ROWS", rows)
+        found = composed.contributions(ids)
+        torch.testing.assert_close(torch.tensor(found.log_probability[:-1]), expected, rtol=0, atol=1e-5)
 
 
 def test_a_written_text_is_a_prompt_and_what_follows() -> None:
