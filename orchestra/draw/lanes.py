@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 Point = tuple[float, float]
 _CLEAR = 12.0  # between a box and an arrow that runs by
@@ -23,12 +24,11 @@ class Column:
 
     def lane(self, wanted: float) -> float:
         """The height nearest to the one wanted at which an arrow may run by."""
-        tops, bottoms = zip(*self.boxes, strict=True)
-        middles = [(above + below) / 2 for above, below in zip(bottoms, tops[1:], strict=False)]
-        free = [tops[0] - _CLEAR, *middles, bottoms[-1] + _CLEAR]
+        middles = [(above + below) / 2 for (_, above), (below, _) in pairwise(self.boxes)]
+        free = [self.boxes[0][0] - _CLEAR, *middles, self.boxes[-1][1] + _CLEAR]
         height = min(free, key=lambda one: abs(one - wanted))
         count = self.used[height] = self.used.get(height, 0) + 1
-        away = count // 2 * _NEXT * (-1) ** count
+        away = count // 2 * (-_NEXT if count % 2 else _NEXT)
         if height in middles:
             return height + away
         return height - (count - 1) * _NEXT if height == free[0] else height + (count - 1) * _NEXT

@@ -63,7 +63,7 @@ def _box(
     style: Any = f"round,pad=0,rounding_size={radius}"
     colours: Any = {"facecolor": (fill, filled * faded), "edgecolor": (edge, faded)}
     line: Any = {"linewidth": _POINT, "linestyle": (0, (3, 3)) if dashed else "-"}
-    return FancyBboxPatch(corner, *size, boxstyle=style, mutation_aspect=1, **colours, **line)
+    return FancyBboxPatch(corner, size[0], size[1], boxstyle=style, mutation_aspect=1, **colours, **line)
 
 
 def _arrow(arrow: Arrow) -> Iterator[Any]:

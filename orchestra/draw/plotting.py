@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from orchestra.errors import ComposeError
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 ENDINGS = (".png", ".svg", ".pdf")
 _FONT = "DejaVu Sans"  # comes with matplotlib
-_STYLE = {"font.family": _FONT, "svg.hashsalt": "orchestra", "text.parse_math": False}
+_STYLE: Any = {"font.family": _FONT, "svg.hashsalt": "orchestra", "text.parse_math": False}
 
 
 def check(path: Path, endings: Sequence[str] = ENDINGS) -> None:

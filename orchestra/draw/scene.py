@@ -7,6 +7,8 @@ further out, on the side of what they feed.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import networkx as nx
+
 from orchestra.draw.boxes import TIP, WIDTH, Model, boxes
 from orchestra.draw.lanes import Column, Path, route
 from orchestra.draw.words import printable
@@ -104,20 +106,11 @@ def _columns(graph: Graph) -> dict[str, int]:
     columns, sizes = {ANCHOR: 0}, {1: 0, -1: 0}
     for name in sorted(inner):
         if name not in columns:
-            together = _reached(inner, name)
+            together = nx.node_connected_component(inner, name)
             side = 1 if sizes[1] <= sizes[-1] else -1
             columns |= {each: side * depth[each] for each in together}
             sizes[side] += sum(depth[each] == 1 for each in together)
     return columns
-
-
-def _reached(wires: Mapping[str, Mapping[str, object]], name: str) -> set[str]:
-    found, new = {name}, [name]
-    while new:
-        more = set(wires[new.pop()]) - found
-        found |= more
-        new += more
-    return found
 
 
 def _moved(box: Model, left: float, top: float) -> Model:

@@ -117,5 +117,6 @@ def test_any_text_is_escaped() -> None:
 
 def test_the_names_of_augments_need_no_escape_in_css() -> None:
     name = "a-b_9"
-    (style,) = read({name: {}}, **{name: KV}).texts["style"]
+    models: dict[str, Any] = {name: KV}
+    (style,) = read({name: {}}, **models).texts["style"]
     assert re.search(r"#bridges-a-b_9:target\) \.bridge:not\(\.from-a-b_9\)", style)
