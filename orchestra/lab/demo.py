@@ -55,6 +55,7 @@ def show(
     text, _ = question_and_answer(example(shown[0]))
     console.print(
         f"What each token of the first answer owes to each augment: {_heat(model, text, graph, pictures)}",
+        markup=False,
         highlight=False,
     )
     console.print(f"The drawing of the graph: {drawing}\n", highlight=False)
