@@ -11,7 +11,6 @@ import networkx as nx
 
 from orchestra.draw.boxes import TIP, WIDTH, Model, boxes
 from orchestra.draw.lanes import Column, Path, route
-from orchestra.draw.words import printable
 from orchestra.graph import AnchorLayer, Graph, Site
 from orchestra.plan import Plan
 from orchestra.wiring import ANCHOR
@@ -87,7 +86,7 @@ def scene(plan: Plan, gates: Mapping[Site, float] | None = None) -> Scene:
             top += box.height + _BETWEEN
     note = _note(known, len(graph.sites))
     return Scene(
-        title=printable(graph.description or "An Orchestra graph"),
+        title=graph.description or "An Orchestra graph",
         width=2 * MARGIN + len(stacked) * (WIDTH + GAP) - GAP,
         height=2 * MARGIN + tallest + (_NOTE if note else 0),
         models=tuple(placed[name] for name in (ANCHOR, *(node.name for node in graph.augments))),

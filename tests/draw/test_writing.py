@@ -31,6 +31,7 @@ def test_the_same_plan_gives_the_same_bytes(tmp_path: Path) -> None:
         write(PLAN, first)
         write(PLAN, second)
         assert first.read_bytes() == second.read_bytes()
+        assert b"CreationDate" not in first.read_bytes()
 
 
 def test_a_picture_shows_each_model_in_its_colour_and_what_is_off_paler(tmp_path: Path) -> None:
