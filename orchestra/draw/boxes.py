@@ -110,7 +110,7 @@ def _rows(graph: Graph, node: Node, run: int, columns: Mapping[str, int], *, top
     read = {site.augment_layer for site in graph.sites if site.augment == node.name}
     joined: set[AnchorLayer] = {*read, *(site.anchor_layer for site in fed)}
     places: list[AnchorLayer] = ["embedding", *range(node.facts.num_layers)]
-    parts = list(_parts(places, joined, run))
+    parts = list(_parts(places, joined))
     heights = [_ROW + max(0, TIP * (_tips(graph, node, part, columns) - 2)) for part in parts]
     below = top + sum(height + 4 for height in heights) - 4
     for part, height in zip(parts, heights, strict=True):
@@ -122,17 +122,12 @@ def _rows(graph: Graph, node: Node, run: int, columns: Mapping[str, int], *, top
         below -= height + 4
 
 
-def _parts(places: Sequence[AnchorLayer], joined: set[AnchorLayer], run: int) -> Iterator[list[AnchorLayer]]:
+def _parts(places: Sequence[AnchorLayer], joined: set[AnchorLayer]) -> Iterator[list[AnchorLayer]]:
     """Layers row by row: what has a bridge stands alone, and so does the embedding; of others three or more share."""
-
-    def sort(place: AnchorLayer) -> AnchorLayer:
-        if place == "embedding" or place in joined:
-            return place
-        return -2 if place >= run else -1
-
-    for which, group in groupby(places, sort):
+    alone = {*joined, "embedding"}
+    for _, group in groupby(places, lambda place: place if place in alone else None):
         part = list(group)
-        yield from [part] if len(part) > 2 or which == -2 else [[place] for place in part]
+        yield from [part] if len(part) > 2 else [[place] for place in part]
 
 
 def _tips(graph: Graph, node: Node, part: Sequence[AnchorLayer], columns: Mapping[str, int]) -> int:
