@@ -86,6 +86,12 @@ def test_nothing_inside_imports_the_root() -> None:
     assert importers == []
 
 
+def test_matplotlib_is_imported_when_something_is_drawn_and_not_before() -> None:
+    script = "import sys, orchestra.cli.show, orchestra.cli.contributions; print('matplotlib' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout == "False\n"
+
+
 def test_mergekit_is_imported_when_models_are_merged_and_not_before() -> None:
     modules = (ROOT / "orchestra").rglob("*.py")
     lines = [line for path in modules for line in path.read_text(encoding="utf-8").splitlines() if "mergekit" in line]

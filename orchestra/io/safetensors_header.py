@@ -32,12 +32,14 @@ class Tensors:
         dtypes: safetensors' word for the dtype, by tensor name.
         num_params: elements of all tensors.
         weight_bytes: bytes of all tensors.
+        starts: the byte of the file at which each begins, by tensor name.
     """
 
     shapes: dict[str, tuple[int, ...]]
     dtypes: dict[str, str]
     num_params: int
     weight_bytes: int
+    starts: dict[str, int]
 
 
 def read_header(path: Path) -> Tensors:
@@ -98,6 +100,7 @@ def _parse(raw: bytes) -> Tensors:
         dtypes={name: entry["dtype"] for name, entry in entries.items()},
         num_params=sum(map(math.prod, shapes.values())),
         weight_bytes=end,
+        starts={name: 8 + len(raw) + entry["data_offsets"][0] for name, entry in entries.items()},
     )
 
 
