@@ -54,6 +54,7 @@ def test_what_the_package_offers_is_exactly_this() -> None:
         "ComposeError",
         "ComposedModel",
         "DataError",
+        "EvalError",
         "GraphError",
         "HubError",
         "LockError",

@@ -26,6 +26,7 @@ COMMANDS = {
     "pull": "Fetch a graph with its bridges, or a bundle, from the Hub.",
     "generate": "Continue a prompt with a composition.",
     "ablate": "Answer one prompt with all augments, without each of them, and with none.",
+    "eval": "Score a composition in tasks, and what is left of it without some of its augments.",
     "probe": "Show what each bridge adds at each token of a text.",
     "train": "Train the bridges of a graph.",
     "merge": "Merge models as a mergekit recipe says, into a new folder.",
