@@ -3,26 +3,26 @@
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
 from orchestra.eval.result import Evaluation, Interval, Score
 
-_SCORE, _DIFFERENCE = "score [95%]", "minus that of the full [95%]"
+_SCORE, _DIFFERENCE = "score [95%]", "minus the full's [95%]"
 _ARROWS = {True: " \u2191", False: " \u2193", None: ""}
 """Which way is better, where the harness knows."""
 
 
 def grid(found: Evaluation) -> Table:
     """For a terminal: a section per task and metric."""
-    ablated = len(found.settings) > 1
-    table = Table("", _SCORE, *([_DIFFERENCE] if ablated else []), box=SIMPLE_HEAD)
+    table = Table(
+        "", _SCORE, *([_DIFFERENCE] if len(found.settings) > 1 else []), box=None, padding=(0, 2, 0, 0), pad_edge=False
+    )
     for title, rows in _sections(found):
+        table.add_row()
         table.add_row(Text(title, style="bold"))
-        for number, cells in enumerate(rows, start=1):
-            name, *rest = cells if ablated else cells[:2]
-            table.add_row(*map(Text, (f"  {name}", *rest)), end_section=number == len(rows))
+        for name, *rest in rows:
+            table.add_row(*map(Text, (f"  {name}", *rest[: len(table.columns) - 1])))
     return table
 
 
@@ -42,7 +42,7 @@ def _sections(found: Evaluation) -> Iterator[tuple[str, list[tuple[str, str, str
     for (task, metric), section in groupby(found.scores, key=lambda one: (one.task, one.metric)):
         rows = list(section)
         write = _writer(rows)
-        title = f"{task}, {metric}{_ARROWS[rows[0].higher_is_better]}, {rows[0].records:,} records"
+        title = f"{task}: {metric}{_ARROWS[rows[0].higher_is_better]}, n = {rows[0].records:,}"
         yield title, [(one.setting, write(one.score, ""), write(one.difference, "+")) for one in rows]
 
 
