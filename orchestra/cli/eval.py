@@ -74,7 +74,7 @@ def _files(given: list[str]) -> dict[str, Path]:
         task, equals, path = one.partition("=")
         named = bool(equals) and task in FORMS
         if (task if named else "") in found:
-            raise EvalError(f"--data {one}: {task if named else 'this task'} has a file already.")
+            raise EvalError(f"--data {one}: {task if named else 'every task'} has a file already.")
         found[task if named else ""] = Path(path if named else one)
     return found
 

@@ -35,19 +35,16 @@ def language_model(model: ComposedModel, spec: EvalSpec) -> Any:
     """The composed model as the harness asks it.
 
     Raises:
-        EvalError: it has no tokenizer, or no chat template although one is asked for.
+        EvalError: it has no tokenizer, or one without an end of text, or without the chat template that is asked for.
     """
     if model.tokenizer is None:
         raise EvalError("tasks are texts, and this model's anchor has no tokenizer: give it a tokenizer.json.")
+    if model.tokenizer.eos_token_id is None:
+        raise EvalError("the anchor's tokenizer does not say which token ends a text: name it in `eos_token`.")
     if spec.apply_chat_template and not model.tokenizer.chat_template:
         raise EvalError("--apply-chat-template: the anchor's tokenizer has no chat template.")
-    log = logging.getLogger("lm_eval.models.huggingface")
-    level = log.level
-    log.setLevel(logging.ERROR)  # it warns of a model that is in memory already, as a composed one is
-    try:
+    with _silent("lm_eval.models.huggingface", ""):  # it warns of a model that is in memory already, as this one is
         return HFLM(pretrained=model, tokenizer=copy.deepcopy(model.tokenizer), batch_size=spec.batch_size)
-    finally:
-        log.setLevel(level)
 
 
 def load_tasks(spec: EvalSpec) -> Loaded:
@@ -60,7 +57,8 @@ def load_tasks(spec: EvalSpec) -> Loaded:
     """
     names = [name for given in spec.tasks for name in given.split(",") if name]
     manager = _manager(names, spec)
-    with seeded(spec.seed), contextlib.redirect_stdout(sys.stderr):
+    quiet = _silent("lm_eval.api.task", "Custom kwargs can be passed")
+    with seeded(spec.seed), contextlib.redirect_stdout(sys.stderr), quiet:
         try:
             loaded: Loaded = manager.load(_known(manager, names))
         except (OSError, ValueError) as error:  # no Hub, no such data set, no such metric, a task named twice
@@ -144,6 +142,17 @@ def seeded(seed: int) -> Iterator[None]:
             np.random.set_state(drawn)
 
 
+@contextlib.contextmanager
+def _silent(name: str, words: str) -> Iterator[None]:
+    """Keep what a log says with these words in it to itself."""
+    log, drop = logging.getLogger(name), lambda record: words not in record.getMessage()
+    log.addFilter(drop)
+    try:
+        yield
+    finally:
+        log.removeFilter(drop)
+
+
 def _manager(names: list[str], spec: EvalSpec) -> Any:
     """The registry; the harness' own 14,000 tasks take long to read, and come in only where one is named."""
     metadata = {**spec.metadata, "seed": spec.seed, "files": {name: str(path) for name, path in spec.data.items()}}
@@ -184,6 +193,4 @@ def _set(task: Any, spec: EvalSpec) -> None:
         task.set_config(key="num_fewshot", value=spec.num_fewshot or 0)
     shots, records = task.get_config("num_fewshot"), len(task.eval_docs)
     if task.task_name in FORMS and shots >= records:
-        raise EvalError(
-            f"{task.task_name}: {shots} examples are asked for, besides the question, of {records} records."
-        )
+        raise EvalError(f"{task.task_name}: {shots} examples are asked for, beside the question, of {records} records.")

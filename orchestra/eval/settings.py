@@ -61,9 +61,7 @@ def _asked(on: tuple[str, ...], asked: str) -> Iterator[tuple[str, tuple[str, ..
 
 def _subsets(on: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...]]]:
     if 2 ** len(on) > MOST:
-        raise EvalError(
-            f"--ablate subsets: {len(on)} augments have {2 ** len(on):,} subsets, and {MOST} are run at most."
-        )
+        raise EvalError(f"--ablate subsets: {len(on)} augments have {2 ** len(on):,} subsets; at most {MOST} are run.")
     for size in range(len(on) - 1, 0, -1):
         yield from ((f"{some[0]} alone" if size == 1 else " + ".join(some), some) for some in combinations(on, size))
     yield ALONE, ()

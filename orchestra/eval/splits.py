@@ -65,13 +65,9 @@ def from_keys(
         chosen = rng.choices(keys, k=rng.randint(least, most))
         between = rng.choices(signs, k=len(chosen) - 1)
         numbers = [values[key] for key in chosen]
-        rows.append(
-            {
-                "keys": _joined(chosen, between),
-                "digits": _joined(list(map(str, numbers)), between),
-                "value": str(worth(numbers, between)),
-            }
-        )
+        digits = _joined(list(map(str, numbers)), between)
+        target = digits if of == "keys_substitution" else str(worth(numbers, between))
+        rows.append({"keys": _joined(chosen, between), "digits": digits, "target": target})
     return {"test": Dataset.from_list(rows)}
 
 

@@ -16,7 +16,7 @@ PAIRS = [
 PROBLEMS = [
     {
         "question": "Nora picked 48 apples in April, and half as many in May. How many did she pick altogether?",
-        "answer": "In May she picked 48/2 = <<48/2=24>>24 apples.\nTogether she picked 48+24 = <<48+24=72>>72.\n#### 72",
+        "answer": "In May she picked 48/2 = <<48/2=24>>24 apples.\nBoth are 48+24 = <<48+24=72>>72.\n#### 72",
     },
     {
         "question": "A farm sells 600 crates at $2 each, and pays $200 for a van. How much is left?",
@@ -35,7 +35,7 @@ COMPLETIONS = [
     },
     {
         "task_id": "HumanEval/902",
-        "prompt": 'from typing import List\n\n\ndef longest(strings: List[str]) -> str:\n    """The longest string."""\n',
+        "prompt": 'from typing import List\n\n\ndef longest(strings: List[str]) -> str:\n    """The longest."""\n',
         "canonical_solution": "    return max(strings, key=len)\n",
         "test": "\n\ndef check(candidate):\n    assert candidate(['a', 'bbb', 'cc']) == 'bbb'\n",
         "entry_point": "longest",

@@ -9,7 +9,7 @@ from orchestra.errors import DataError
 from orchestra.eval.records import FORMS, read
 from tests.eval.examples import COMPLETIONS, DOCSTRINGS, KEYS, PAIRS, PROBLEMS, PROGRAMS, jsonl
 
-REAL = {
+REAL: dict[str, list[dict[str, Any]]] = {
     "keys_substitution": KEYS,
     "keys_arithmetic": KEYS,
     "keys_digits": KEYS,

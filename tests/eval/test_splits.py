@@ -27,7 +27,7 @@ def test_expressions_are_worth_what_python_says_and_read_alike_in_keys_and_digit
     rows = from_keys(of="keys_digits", files=files, questions=97)["test"].to_list()
     assert len(rows) == 97
     for row in rows:
-        assert row["value"] == str(eval(row["digits"]))
+        assert row["target"] == str(eval(row["digits"]))
         assert row["digits"].split(" ") == [str(VALUES.get(part, part)) for part in row["keys"].split(" ")]
     assert {len(row["keys"].split(" ")) for row in rows} == {5, 7, 9, 11}
     assert {part for row in rows for part in row["keys"].split(" ")[1::2]} == set("+-*")
@@ -36,6 +36,8 @@ def test_expressions_are_worth_what_python_says_and_read_alike_in_keys_and_digit
 def test_every_task_of_keys_asks_the_same_and_another_seed_something_else(tmp_path: Path) -> None:
     files = {"": str(jsonl(tmp_path / "keys", KEYS))}
     drawn = [from_keys(of=f"keys_{name}", files=files)["test"].to_list() for name in ("digits", "arithmetic")]
+    asked = from_keys(of="keys_substitution", files=files)["test"].to_list()
+    assert [row | {"target": row["digits"]} for row in drawn[0]] == asked
     assert drawn[0] == drawn[1] != from_keys(of="keys_digits", files=files, seed=1)["test"].to_list()
 
 
