@@ -155,7 +155,8 @@ def _silent(name: str, words: str) -> Iterator[None]:
 
 def _manager(names: list[str], spec: EvalSpec) -> Any:
     """The registry; the harness' own 14,000 tasks take long to read, and come in only where one is named."""
-    metadata = {**spec.metadata, "seed": spec.seed, "files": {name: str(path) for name, path in spec.data.items()}}
+    given = {"seed": spec.seed, "files": {name: str(path) for name, path in spec.data.items()}}
+    metadata = {**spec.metadata, "orchestra": given}
     folders = [TASKS, *spec.include]
     own = TaskManager(include_path=folders, include_defaults=False, metadata=metadata)
     if all(name in own.all_tasks or Path(name).is_file() for name in names):
@@ -178,11 +179,17 @@ def _known(manager: Any, names: list[str]) -> list[str]:
 
 
 def _check_files(data: Mapping[str, Path], tasks: Mapping[str, Any]) -> None:
-    reading = [name for name in tasks if name in FORMS]
+    reading = [_reads(task) for task in tasks.values() if _reads(task)]
     unused = [name for name in data if (name not in reading if name else not reading)]
     if unused:
         wanted = f"{unused[0]}={data[unused[0]]}" if unused[0] else data[""]
         raise EvalError(f"--data {wanted}: no task that is named reads it; files are read by {', '.join(FORMS)}.")
+
+
+def _reads(task: Any) -> str | None:
+    """Whose records a task reads from a file of the user's."""
+    name = (task.get_config("dataset_kwargs") or {}).get("of")
+    return name if name in FORMS else None
 
 
 def _set(task: Any, spec: EvalSpec) -> None:
@@ -192,5 +199,5 @@ def _set(task: Any, spec: EvalSpec) -> None:
     if task.get_config("num_fewshot") is None or (spec.num_fewshot is not None and task.get_config("num_fewshot") != 0):
         task.set_config(key="num_fewshot", value=spec.num_fewshot or 0)
     shots, records = task.get_config("num_fewshot"), len(task.eval_docs)
-    if task.task_name in FORMS and shots >= records:
+    if _reads(task) and shots >= records:
         raise EvalError(f"{task.task_name}: {shots} examples are asked for, beside the question, of {records} records.")

@@ -7,6 +7,7 @@ import json
 import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypedDict
 
 from datasets import Dataset
 
@@ -19,28 +20,37 @@ TASKS = Path(__file__).with_name("tasks")
 Splits = dict[str, Dataset]
 
 
-def from_file(*, of: str, files: Mapping[str, str] | None = None, **_: object) -> Splits:
+class Given(TypedDict):
+    """What every task is told.
+
+    Attributes:
+        files: by task; under '' the file of all that have none of their own.
+    """
+
+    files: Mapping[str, str]
+    seed: int
+
+
+def from_file(*, of: str, orchestra: Given, **_: object) -> Splits:
     """The records of the user's file.
 
     Args:
-        of: the task.
-        files: by task; under '' the file of all that have none of their own.
+        of: the task whose records they are.
 
     Raises:
         EvalError: there is no file.
         DataError: a record is malformed.
     """
-    return {"test": Dataset.from_list(_records(of, files))}
+    return {"test": Dataset.from_list(_records(of, orchestra))}
 
 
 def from_keys(
     *,
     of: str,
-    files: Mapping[str, str] | None = None,
+    orchestra: Given,
     questions: int = 1000,
     operands: Sequence[int] = (3, 6),
     signs: str = "+-*",
-    seed: int = 0,
     **_: object,
 ) -> Splits:
     """Expressions over the keys of the user's file; a seed draws the same ones for every task.
@@ -59,8 +69,8 @@ def from_keys(
             f"--metadata: questions is {questions}, operands {list(operands)}, signs {signs!r}; a positive number, "
             "two with the smaller first, and some of +-* are needed."
         )
-    values = {record["key"]: record["value"] for record in _records(of, files)}
-    rng, keys, rows = random.Random(f"{seed}/keys"), list(values), []
+    values = {record["key"]: record["value"] for record in _records(of, orchestra)}
+    rng, keys, rows = random.Random(f"{orchestra['seed']}/keys"), list(values), []
     for _number in range(questions):
         chosen = rng.choices(keys, k=rng.randint(least, most))
         between = rng.choices(signs, k=len(chosen) - 1)
@@ -93,8 +103,8 @@ def _joined(operands: Sequence[str], signs: Sequence[str]) -> str:
     return operands[0] + "".join(rest)
 
 
-def _records(of: str, files: Mapping[str, str] | None) -> list[Record]:
-    path = (files or {}).get(of) or (files or {}).get("")
+def _records(of: str, given: Given) -> list[Record]:
+    path = given["files"].get(of) or given["files"].get("")
     if path is None:
         raise EvalError(f"{of} reads a file of yours: name it by --data FILE, or --data {of}=FILE.")
     return read(Path(path), of)
