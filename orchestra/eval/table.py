@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -13,17 +14,16 @@ _ARROWS = {True: " \u2191", False: " \u2193", None: ""}
 """Which way is better, where the harness knows."""
 
 
-def grid(found: Evaluation) -> Table:
+def grid(found: Evaluation) -> Group:
     """For a terminal: a section per task and metric."""
-    table = Table(
-        "", _SCORE, *([_DIFFERENCE] if len(found.settings) > 1 else []), box=None, padding=(0, 2, 0, 0), pad_edge=False
-    )
+    ablated = len(found.settings) > 1
+    parts: list[Text | Table] = [Text(f"Scores{', and minus that of the full composition,' if ablated else ''} [95%]")]
     for title, rows in _sections(found):
-        table.add_row()
-        table.add_row(Text(title, style="bold"))
-        for name, *rest in rows:
-            table.add_row(*map(Text, (f"  {name}", *rest[: len(table.columns) - 1])))
-    return table
+        table = Table.grid(padding=(0, 2, 0, 0))
+        for name, score, difference in rows:
+            table.add_row(*map(Text, (f"  {name}", score, *([difference] if ablated else []))))
+        parts += [Text(f"\n{title}", style="bold"), table]
+    return Group(*parts)
 
 
 def markdown(found: Evaluation) -> str:

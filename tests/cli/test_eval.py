@@ -21,7 +21,7 @@ def test_the_table_the_progress_and_the_json_go_where_they_belong(run: Run) -> N
     assert (done.code, lines) == (
         0,
         [
-            "score [95%] minus the full's [95%]",
+            "Scores, and minus that of the full composition, [95%]",
             "trio_kv: exact_match \u2191, n = 3",
             "full composition 1.000 [1.000, 1.000]",
             "without kv 0.000 [0.000, 0.000] -1.000 [-1.000, -1.000]",

@@ -15,7 +15,9 @@ from lm_eval.tasks import TaskManager
 from orchestra.errors import DataError, EvalError
 from orchestra.eval import harness
 from orchestra.eval.harness import ask, language_model, load_tasks, save, seeded
+from orchestra.eval.records import FORMS
 from orchestra.eval.spec import EvalSpec
+from orchestra.eval.splits import TASKS
 from tests.eval.examples import COMPLETIONS, DOCSTRINGS, KEYS, PAIRS, PROBLEMS, PROGRAMS, Told, jsonl
 from tests.tiny import compose, model, words
 
@@ -231,6 +233,13 @@ def test_a_task_says_nothing_that_its_user_cannot_use(caplog: pytest.LogCaptureF
     load_tasks(given)
     said = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert said == []
+
+
+@pytest.mark.slow
+def test_no_task_of_ours_hides_one_of_the_harness() -> None:
+    own = set(TaskManager(include_path=str(TASKS), include_defaults=False).all_tasks)
+    assert {"trio", "keys", *FORMS} <= own
+    assert own & set(TaskManager().all_tasks) == set()
 
 
 def test_a_malformed_record_is_an_error_of_its_own(tmp_path: Path) -> None:

@@ -52,13 +52,15 @@ def test_the_markdown_has_a_row_for_each_score_and_its_difference() -> None:
     )
 
 
-def test_one_setting_has_no_difference() -> None:
+def test_one_setting_has_no_difference(capsys: pytest.CaptureFixture[str]) -> None:
     alone = replace(FOUND, settings=(FULL,), scores=FOUND.scores[:1])
     assert markdown(alone) == (
         "| task | augments on | score [95%] |\n| --- | --- | --- |\n"
         "| one\\|two: acc \u2191, n = 1,234 | full composition | 0.500 [0.400, 0.600] |\n"
     )
-    assert len(grid(alone).columns) == 2
+    Console(width=80).print(grid(alone))
+    said = [line.strip() for line in capsys.readouterr().out.splitlines() if line.strip()]
+    assert said == ["Scores [95%]", "one|two: acc \u2191, n = 1,234", "full composition  0.500 [0.400, 0.600]"]
 
 
 def test_a_metric_of_which_nobody_knows_the_better_end_has_no_arrow() -> None:
@@ -70,7 +72,7 @@ def test_the_terminals_table_says_the_same_within_eighty_columns(capsys: pytest.
     Console(width=80).print(grid(FOUND))
     said = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines() if line.strip()]
     assert said == [
-        "score [95%] minus the full's [95%]",
+        "Scores, and minus that of the full composition, [95%]",
         "one|two: acc \u2191, n = 1,234",
         "full composition 0.500 [0.400, 0.600]",
         "anchor alone 0.250 [0.150, 0.350] -0.250 [-0.350, -0.150]",
