@@ -75,6 +75,11 @@ def load_tasks(spec: EvalSpec) -> Loaded:
     return loaded
 
 
+def runs_programs(loaded: Loaded) -> bool:
+    """Whether a task of ours runs what the model writes; the harness' own do so by means of their own."""
+    return any(_reads(task) and getattr(task, "UNSAFE_CODE", False) for task in loaded["tasks"].values())
+
+
 def ask(model: Any, loaded: Loaded, spec: EvalSpec) -> Results:
     """Every record of every task, with the augments that are on now; equal seeds ask the same.
 

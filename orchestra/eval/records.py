@@ -136,7 +136,7 @@ def _parsed(line: str, form: Form) -> tuple[Record, list[str]]:
         return {}, [f"is not JSON: {error}"]
     if not isinstance(value, dict):
         return {}, ["is no object"]
-    given = {name: value[name] for name in value}
+    given = dict(value)
     for other, name in (form.instead or {}).items():
         if other in given and name not in given:
             given[name] = given.pop(other)

@@ -33,7 +33,7 @@ def evaluate(model: ComposedModel, spec: EvalSpec, tell: Callable[[str], None] =
 
     rows = settings(model, spec.ablate)
     asked, loaded = harness.language_model(model, spec), harness.load_tasks(spec)
-    if any(getattr(task, "UNSAFE_CODE", False) for task in loaded["tasks"].values()):
+    if harness.runs_programs(loaded):
         for risk in executor.check():
             tell(f"warning: {risk}")
     results = []
