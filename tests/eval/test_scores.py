@@ -8,7 +8,7 @@ from orchestra.eval.result import Score
 from orchestra.eval.scores import scores
 from orchestra.eval.settings import Setting
 from orchestra.eval.spec import EvalSpec
-from tests.eval.examples import PAIRS, Told, jsonl
+from tests.eval.examples import KEYS, PAIRS, Told, jsonl
 
 FULL, OTHER = Setting(name="full composition", on=("kv",)), Setting(name="anchor alone", on=())
 PARTIAL = """
@@ -44,7 +44,7 @@ def scored(spec: EvalSpec, *answers: Any, times: int = 200) -> dict[tuple[str, s
     return {(one.task, one.metric, one.setting): one for one in found}
 
 
-def test_a_group_has_the_score_and_the_difference_that_its_tasks_make_together() -> None:
+def test_a_group_has_the_score_and_the_difference_that_its_tasks_make_together(tmp_path: Path) -> None:
     def python(prompt: str) -> str:
         """What Python makes of it: it knows no keys and no Tetum."""
         try:
@@ -52,7 +52,8 @@ def test_a_group_has_the_score_and_the_difference_that_its_tasks_make_together()
         except (SyntaxError, NameError):
             return "12"
 
-    found = scored(EvalSpec(tasks=("trio",), limit=20), python, lambda _: "")
+    keys = {"keys_digits": jsonl(tmp_path / "keys", KEYS)}
+    found = scored(EvalSpec(tasks=("trio", "keys_digits"), data=keys, limit=20), python, lambda _: "")
     tasks = [f"trio_{name}" for name in ("digits", "kv", "tetum", "python", "mixed")]
     values = [found[task, "exact_match", FULL.name].score.value for task in tasks]
     group = found["trio", "exact_match", FULL.name]
