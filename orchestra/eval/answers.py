@@ -19,7 +19,7 @@ def final(doc: Document, results: Sequence[str]) -> dict[str, float]:
 
 
 def spelled(doc: Document, results: Sequence[str]) -> dict[str, float]:
-    """Exact match of the first line, blanks not counted."""
+    """Exact match of the first line up to a `=`, after which working may follow; blanks are not counted."""
     return {"exact_match": float(_packed(results[0]) == _packed(str(doc["target"])))}
 
 
@@ -71,7 +71,7 @@ def _last(answer: str) -> str:
 
 def _packed(answer: str) -> str:
     lines = answer.strip().splitlines()
-    return "".join(lines[0].split()) if lines else ""
+    return "".join(lines[0].split("=")[0].split()) if lines else ""
 
 
 def _value(written: str) -> Decimal:

@@ -61,7 +61,10 @@ def test_an_answer_is_what_stands_last_in_its_first_line(said: str, right: float
     assert final({"target": "46"}, [said]) == {"exact_match": right}
 
 
-@pytest.mark.parametrize(("said", "right"), [("12+ 34 *5", 1.0), (" 12 + 34 * 5\n", 1.0), ("12 + 34", 0.0), ("", 0.0)])
+@pytest.mark.parametrize(
+    ("said", "right"),
+    [("12+ 34 *5", 1.0), ("12+34*5=12+170=182", 1.0), (" 12 + 34 * 5\n", 1.0), ("12 + 34", 0.0), ("", 0.0)],
+)
 def test_a_substitution_is_right_whatever_its_blanks(said: str, right: float) -> None:
     assert spelled({"target": "12 + 34 * 5"}, [said]) == {"exact_match": right}
 
