@@ -56,6 +56,7 @@ def test_what_the_package_offers_is_exactly_this() -> None:
         "ComposeError",
         "ComposedModel",
         "DataError",
+        "EvalError",
         "GraphError",
         "HubError",
         "LockError",

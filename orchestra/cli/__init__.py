@@ -28,6 +28,7 @@ COMMANDS = {
     "generate": "Continue a prompt with a composition.",
     "ablate": "Answer one prompt with all augments, without each of them, and with none.",
     "contributions": "Show what each bridge adds at each token, and what the next one loses without each augment.",
+    "eval": "Score a composition in tasks, and what is left of it without some of its augments.",
     "train": "Train the bridges of a graph.",
     "merge": "Merge models as a mergekit recipe says, into a new folder.",
     "reproduce": "Run an experiment again, from nothing; interrupted, it goes on from its last checkpoint.",
