@@ -178,6 +178,14 @@ class Node:
     tail: Literal["held", "provisional"] = "held"
 
 
+def alike(one: Node, other: Node) -> bool:
+    """Whether two augments read streams of the same tokens."""
+    if not one.reads == other.reads == "stream" or one.facts.tokenizer is None:
+        return False
+    first, second = ((node.template, node.tail, node.context, node.facts.vocab_size) for node in (one, other))
+    return one.facts.tokenizer == other.facts.tokenizer and first == second
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Graph:
     """A composition that can exist.

@@ -12,6 +12,7 @@ _MAX_HEADER_BYTES = 25_000_000  # of some 200,000 tensors; the format itself all
 FLOATS = ("F16", "BF16", "F32", "F64")
 """What weights may be held in."""
 
+_CHUNK_BYTES = 1 << 20
 _MAX_DIMENSIONS = 64  # torch's own
 _BITS = {
     **dict.fromkeys(("F4",), 4),
@@ -32,12 +33,14 @@ class Tensors:
         dtypes: safetensors' word for the dtype, by tensor name.
         num_params: elements of all tensors.
         weight_bytes: bytes of all tensors.
+        spans: where in the file each tensor begins and ends, by its name.
     """
 
     shapes: dict[str, tuple[int, ...]]
     dtypes: dict[str, str]
     num_params: int
     weight_bytes: int
+    spans: dict[str, tuple[int, int]]
 
 
 def read_header(path: Path) -> Tensors:
@@ -56,7 +59,7 @@ def read_header(path: Path) -> Tensors:
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror}.") from error
     try:
-        tensors = _parse(raw)
+        tensors = _parse(raw, 8 + length)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ModelError(f"{path}: has a damaged safetensors header; fetch or save it again.") from error
     announced = 8 + length + tensors.weight_bytes
@@ -65,25 +68,50 @@ def read_header(path: Path) -> Tensors:
     return tensors
 
 
-def _parse(raw: bytes) -> Tensors:
-    """Sizes from a header; any of the usual built-in errors where it is not one."""
+def all_zero(path: Path, span: tuple[int, int]) -> bool:
+    """Whether a tensor of a file is zero throughout.
+
+    Raises:
+        ModelError: the file cannot be read.
+    """
+    place, end = span
+    try:
+        with path.open("rb") as file:
+            file.seek(place)
+            while place < end and (chunk := file.read(min(_CHUNK_BYTES, end - place))):
+                if any(chunk):
+                    return False
+                place += len(chunk)
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror}.") from error
+    return True
+
+
+def _parse(raw: bytes, start: int) -> Tensors:
+    """Sizes from a header; any of the usual built-in errors where it is not one.
+
+    Args:
+        start: where in the file tensors begin.
+    """
     header: Any = strict_json(raw.decode("utf-8"))
     entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
     if not all(isinstance(value, str) for value in header.get("__metadata__", {}).values()):
         raise ValueError("metadata are strings")
     for name in entries:
         name.encode("utf-8")  # half a surrogate pair is JSON, but no name
-    end = 0
-    for begin, after in sorted(map(_extent, entries.values())):
-        if begin != end:
+    extents = {name: _extent(entry) for name, entry in entries.items()}
+    size = 0
+    for begin, end in sorted(extents.values()):
+        if begin != size:
             raise ValueError("a gap or an overlap between tensors")
-        end = after
+        size = end
     shapes = {name: tuple(entry["shape"]) for name, entry in entries.items()}
     return Tensors(
         shapes=shapes,
         dtypes={name: entry["dtype"] for name, entry in entries.items()},
         num_params=sum(map(math.prod, shapes.values())),
-        weight_bytes=end,
+        weight_bytes=size,
+        spans={name: (start + begin, start + end) for name, (begin, end) in extents.items()},
     )
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,18 @@ def test_a_bundle_that_needs_a_trained_stack_as_it_was_is_written_anew(
     for name, bundle in (("kv", "kv"), ("tetum", "tetum>kv")):
         document["augments"][name]["bridges"] = str(result.bundles[bundle])
     assert orchestra.load(document).active == ("kv", "tetum")
+
+
+def test_who_is_off_in_the_graph_does_not_feed_what_is_trained(graph: Path, spec: TrainSpec, tmp_path: Path) -> None:
+    loud(orchestra.load(chain(graph))).save_stack("tetum", tmp_path / "tetum")
+    document = chain(graph)
+    document["augments"]["tetum"] |= {"bridges": str(tmp_path / "tetum"), "enabled": False}
+    needs = []
+    for on in (False, True):
+        document["augments"]["tetum"]["enabled"] = on
+        bundle = train(document, replace(spec, augments=("kv",), steps=1, resume=False)).bundles["kv"]
+        needs.append(read_config(bundle).augment.fed)
+    assert needs == [None, (read_config(tmp_path / "tetum").weights_sha256,)]
 
 
 def test_a_stack_that_leads_nowhere_is_not_trained(graph: Path, spec: TrainSpec) -> None:
