@@ -112,16 +112,12 @@ def _example(into: Sequence[str]) -> str:
 
 def node(name: str, augment: AugmentSpec, facts: Facts) -> Node:
     """An augment as the graph has it; its model and the anchor are known."""
-    targets = list(augment.feeds())
-    only = facts.bundles.get(stack_name(name, targets[0])) if len(targets) == 1 else None
     return Node(
         name=name,
         facts=facts.models[name],
         dtype=augment.dtype,
         device=augment.device,
         enabled=augment.enabled,
-        bundle=only.source if only else None,
-        bundle_origin=only.origin if only else None,
         context=augment.context,
         reads="stream" if reads_a_stream(augment, facts.models["anchor"], facts.models[name]) else "ids",
         tokenizer=facts.tokenizers.get(name),

@@ -154,8 +154,6 @@ class Node:
     """A model of the graph: its facts, how it is to be held, and what it reads.
 
     Attributes:
-        bundle: the folder of its bundle; None for fresh bridges, or where it feeds several models (`Graph.stacks`).
-        bundle_origin: whence on the Hub the bundle came; None for one that did not.
         context: every token, or the prompt only.
         reads: the anchor's ids, or a stream of its own tokens. What the fingerprints say; `load` compares the
             tokenizers themselves.
@@ -169,8 +167,6 @@ class Node:
     dtype: str
     device: str
     enabled: bool = True
-    bundle: str | None = None
-    bundle_origin: Origin | None = None
     context: Literal["refresh", "prompt"] = "refresh"
     reads: Literal["ids", "stream"] = "ids"
     tokenizer: str | None = None

@@ -7,7 +7,7 @@ import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, ValidationError
 
@@ -19,7 +19,7 @@ from orchestra.io.checkpoint import remembered_sha256, weight_files, write_atomi
 from orchestra.io.hosted import MODEL_SUFFIXES
 from orchestra.merging.document import references
 from orchestra.problems import printable
-from orchestra.spec import Closed, GraphSpec, Text
+from orchestra.spec import AugmentSpec, Closed, GraphSpec, Text
 
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Commit = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
@@ -108,17 +108,18 @@ def pinned(spec: GraphSpec, lock: Lock, path: Path) -> GraphSpec:
         raise LockError.listing(f"{problem}; lock the graph again." for problem in problems)
     commits = {field: pin.commit for field, pin in lock.pins.items() if pin.commit is not None}
     anchor = {"revision": commits["anchor.model"]} if "anchor.model" in commits else {}
-    augments = {
-        name: augment.model_copy(
-            update={
-                own: commits[f"augments.{name}.{field}"]
-                for field, own in (("model", "revision"), ("bridges", "bridges_revision"))
-                if f"augments.{name}.{field}" in commits
-            }
-        )
-        for name, augment in spec.augments.items()
-    }
+    augments = {name: _committed(name, augment, commits) for name, augment in spec.augments.items()}
     return spec.model_copy(update={"anchor": spec.anchor.model_copy(update=anchor), "augments": augments})
+
+
+def _committed(name: str, augment: AugmentSpec, commits: Mapping[str, str]) -> AugmentSpec:
+    """An augment at the commits of the fields that have one."""
+    own: dict[str, Any] = {"revision": commits.get(f"augments.{name}.model", augment.revision)}
+    bundles = [into for into, bridges in augment.feeds().items() if isinstance(bridges, str)]
+    found = {into: commits.get(augment.field(name, into), augment.revision_of(into)) for into in bundles}
+    if revisions := {into: revision for into, revision in found.items() if revision is not None}:
+        own["bridges_revision"] = revisions if isinstance(augment.into, dict) else next(iter(revisions.values()))
+    return augment.model_copy(update=own)
 
 
 def take(spec: GraphSpec, graph: Graph) -> Lock:
@@ -204,7 +205,7 @@ def named(spec: GraphSpec) -> Iterator[tuple[str, str, str | None]]:
     for name, augment in sorted(spec.augments.items()):
         for into, bridges in augment.feeds().items():
             if isinstance(bridges, str):
-                yield augment.field(name, into), bridges, augment.bridges_revision
+                yield augment.field(name, into), bridges, augment.revision_of(into)
 
 
 def _places(spec: GraphSpec, graph: Graph) -> Iterator[_Place]:
@@ -212,7 +213,7 @@ def _places(spec: GraphSpec, graph: Graph) -> Iterator[_Place]:
     stacks = {stack.field: stack for stack in graph.stacks}
     merged = dict(pair for owner, node in nodes.items() for pair in _merged(owner, node))
     for field, source, revision in named(spec):
-        if ".model." in field:  # of a merge; one from memory has nothing that is read
+        if _in_merge(field):  # one from memory has nothing that is read
             if field in merged:
                 folder, kind = merged[field]
                 yield _Place(field=field, source=source, revision=None, path=folder, origin=None, kind=kind)
@@ -230,6 +231,12 @@ def _places(spec: GraphSpec, graph: Graph) -> Iterator[_Place]:
             "tokenizer": (node.tokenizer, None),
         }[kind]
         yield _Place(field=field, source=source, revision=revision, path=Path(path or ""), origin=origin, kind=kind)
+
+
+def _in_merge(field: str) -> bool:
+    """Whether a field is part of a merge; an augment too may be called 'model'."""
+    inner = field.split(".")[1 if field.startswith("anchor.") else 2 :]
+    return inner[0] == "model" and len(inner) > 1
 
 
 def _merged(owner: str, node: Node) -> Iterator[tuple[str, tuple[Path, str]]]:

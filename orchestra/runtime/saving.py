@@ -130,11 +130,12 @@ class Saved:
             raise HubError.listing(problems)
         with TemporaryDirectory() as folder:
             self.save_bridges(folder, recipe=recipe, scores=scores)
-            for node in graph.augments:
-                if node.bundle is not None and Path(node.bundle).is_dir() and recipe is None and scores is None:
-                    keep_words(Path(folder) / node.name, Path(node.bundle))
-            nodes = (replace(node, bundle=str(Path(folder) / node.name), bundle_origin=None) for node in graph.augments)
-            saved = replace(graph, augments=tuple(nodes))
+            places = {stack: Path(folder) / graph.place_of(stack) for stack in graph.stacks}
+            for stack, place in places.items():
+                if stack.bundle is not None and Path(stack.bundle).is_dir() and recipe is None and scores is None:
+                    keep_words(place, Path(stack.bundle))
+            stacks = (replace(stack, bundle=str(place), origin=None) for stack, place in places.items())
+            saved = replace(graph, stacks=tuple(stacks))
             return push(
                 graph_parcel(restated(graph), saved),
                 repo_id,
