@@ -89,7 +89,7 @@ class Runner:
     ) -> None:
         self._streams = dict(streams)
         self._prompt_only = frozenset(node.name for node in plan.graph.augments if node.context == "prompt")
-        self._order = plan.graph.order
+        self._order, self._feeds = plan.graph.order, plan.graph.feeds
         self._fed, self._pairs = _bridges_into(plan.graph, stacks), pairs(plan.graph)
         self._anchor = _anchor_view(plan, anchor, self._fed[ANCHOR])
         self._below = Below(anchor, num_layers=plan.graph.anchor.facts.num_layers)
@@ -123,13 +123,14 @@ class Runner:
             ComposeError: an augment has no positions for the text, or its tokenizer no token for a character.
         """
         names = sorted(active)
+        prompt_only = self._reading_the_prompt(names)
         alignments: dict[str, Alignment] = {}
         columns: dict[str, Columns] = {}
         shared: Alignment | None = None  # all that read the anchor's ids alike read one alignment
         for name in names:
             if name in self._streams:
                 before = None if cache is None else cache.columns.get(name)
-                only = name in self._prompt_only
+                only = name in prompt_only
                 alignments[name], columns[name] = align_stream(
                     before or Columns.empty(self._streams[name], ids.shape[0]),
                     ids,
@@ -137,7 +138,7 @@ class Runner:
                     prompt_length=prompt_length if only or cut is None else cut,
                     prompt_only=only,
                 )
-            elif name in self._prompt_only:
+            elif name in prompt_only:
                 assert prompt_length is not None
                 held = 0 if cache is None else cache.bridges[name].get_seq_length()
                 alignments[name] = align_prompt(ids, valid, prompt_length, held)
@@ -145,9 +146,18 @@ class Runner:
                 alignments[name] = shared = shared or align(ids, valid)
         limits = {name: self._augments[name].num_positions for name in names}
         streamed = {name: each.reach for name, each in columns.items()}
-        check_lengths(valid, limits, prompt_length, self._prompt_only, streamed)
+        check_lengths(valid, limits, prompt_length, prompt_only, streamed)
         reading = {name: one for name, one in alignments.items() if one.valid.shape[1] > 0}
         return Reads(alignments=reading, columns=columns, links=self._links(reading, alignments))
+
+    def _reading_the_prompt(self, active: Collection[str]) -> frozenset[str]:
+        """Those that read the prompt only: as they are told to, or as nobody who reads on is fed by them."""
+        found = set[str]()
+        for name in reversed(self._order):
+            fed = {into for into in self._feeds[name] if into == ANCHOR or into in active}
+            if name in self._prompt_only or (name in active and fed <= found):
+                found.add(name)
+        return frozenset(found)
 
     def _links(
         self, reading: Mapping[str, Alignment], active: Mapping[str, Alignment]

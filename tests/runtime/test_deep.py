@@ -99,6 +99,19 @@ def test_who_reads_the_prompt_only_may_feed_and_be_fed(kind: str, who: tuple[str
             close(alone[0], whole[row, keep])
 
 
+@pytest.mark.parametrize("kind", ["ids", "streams"])
+def test_what_is_written_is_read_by_nobody_who_feeds_only_readers_of_the_prompt(kind: str) -> None:
+    prompt = {"second": PROMPT}
+    for shape, off, on in (("chain", (), 1), ("beside", (), 5), ("diamond", (), 5), ("diamond", ("third",), 1)):
+        composed = deep(shape, kind, **prompt)
+        with composed.ablate(*off), watching() as runs:
+            written = generate(composed, tokens())
+            assert runs(composed.augment("second")) == 1
+            reads = runs(composed.augment("first"))
+            assert reads == on if on == 1 or kind == "ids" else reads > 1
+        assert torch.equal(generate(composed, tokens(), use_cache=False), written) or off
+
+
 @pytest.mark.parametrize(("shape", "kind"), [("chain", "streams"), ("beside", "ids"), ("diamond", "alike")])
 def test_every_set_of_augments_is_the_graph_without_the_others(shape: str, kind: str) -> None:
     composed, into = made(shape, kind), SHAPES[shape]
