@@ -14,6 +14,9 @@ from orchestra.wiring import ANCHOR
 ALIGNMENT_VERSION = 1
 """Raised when the way augment tokens are aligned to anchor tokens changes, so that older bundles are refused."""
 
+FEEDS = ">"
+"""In the name of a stack into an augment, between the two; no augment's name has it."""
+
 AnchorLayer = int | Literal["embedding"]
 
 
@@ -146,7 +149,7 @@ class Feed:
 
 def stack_name(augment: str, into: str = ANCHOR) -> str:
     """The name of the stack that leads from an augment into a model."""
-    return augment if into == ANCHOR else f"{augment}>{into}"
+    return augment if into == ANCHOR else f"{augment}{FEEDS}{into}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,7 +36,7 @@ from orchestra.runtime.schedule import (
     tap,
 )
 from orchestra.runtime.stream import Stream
-from orchestra.runtime.taps import Taps, check, join, lowest, refuse_fed, split
+from orchestra.runtime.taps import Taps, check, check_fed, join, lowest, marks, refuse_learning, split
 from orchestra.runtime.view import view
 from orchestra.wiring import ANCHOR
 
@@ -87,7 +87,7 @@ class Runner:
         stacks: Mapping[str, Stack],
         streams: Mapping[str, Stream],
     ) -> None:
-        self._streams = dict(streams)
+        self._streams, self._stacks = dict(streams), dict(stacks)
         self._prompt_only = frozenset(node.name for node in plan.graph.augments if node.context == "prompt")
         self._order, self._feeds = plan.graph.order, plan.graph.feeds
         self._fed, self._pairs = _bridges_into(plan.graph, stacks), pairs(plan.graph)
@@ -202,8 +202,12 @@ class Runner:
 
     def taps(self, reads: Reads, ids: Tensor, mask: Tensor | None, *, active: Collection[str]) -> list[Taps]:
         """What the augments that are on, and the anchor's layers up to the lowest bridge, make of each text."""
-        refuse_fed(reads.links)
-        kept = {key: split(hidden, reads.alignments[key[0]].valid) for key, hidden in self.read(reads).taps.items()}
+        stacks = self._between(active)
+        refuse_learning(stacks)
+        read = {(site.augment, site.augment_layer) for site in self._sites}
+        found = {key: hidden for key, hidden in self.read(reads).taps.items() if key in read}
+        kept = {key: split(hidden, reads.alignments[key[0]].valid) for key, hidden in found.items()}
+        kept |= marks(stacks, len(ids))
         for site in self._sites:
             if site.augment in active and site.augment not in reads.alignments:  # it had nothing to read
                 nothing = torch.zeros(0, site.d_augment, dtype=self._augments[site.augment].model.dtype)
@@ -222,9 +226,12 @@ class Runner:
         """The pass of texts whose taps are there already.
 
         Raises:
-            ComposeError: the taps are not of these texts, or an augment that is on was off when they were made.
+            ComposeError: the taps are not of these texts, an augment that is on was off when they were made or fed by
+                others, or bridges between augments learn.
         """
-        refuse_fed(reads.links)
+        stacks = self._between(active)
+        refuse_learning(stacks)
+        check_fed(taps, stacks, active)
         check(taps, valid, reads.alignments, self._sites, active)
         state = Pass(alignments=reads.alignments, cache=None, recompute=recompute)
         for name, layer in taps[0] if taps else ():
@@ -235,6 +242,10 @@ class Runner:
             elif name in reads.alignments:
                 state.taps[name, layer] = join(rows, reads.alignments[name].valid)
         return state
+
+    def _between(self, active: Collection[str]) -> dict[tuple[str, str], Stack]:
+        """The stacks from augments that are on into others that are."""
+        return {pair: self._stacks[stack_name(*pair)] for pair in self._pairs if {*pair} <= {*active}}
 
     def answer(
         self,
