@@ -80,7 +80,7 @@ def tree(plan: Plan) -> str:
     graph = plan.graph
     lines = [f"anchor  {_facts(graph.anchor)}", *_branches(graph, ANCHOR)]
     for node, cost in zip(graph.augments, plan.costs, strict=True):
-        lines.append(f"{node.name}  {_facts(node)}, {cost.layers_run} run, reads {reading(node)}{_why(state(cost))}")
+        lines.append(f"{node.name}  {_facts(node)}, {cost.layers_run} run, reads {reading(node)}{_comma(state(cost))}")
         lines += _branches(graph, node.name)
     return "\n".join(lines)
 
@@ -90,9 +90,8 @@ def state(cost: AugmentCost) -> str:
     return "" if cost.runs else "stopped" if cost.enabled else "off"
 
 
-def _why(word: str) -> str:
-    """The state of an augment, as the end of its line."""
-    return {"": "", "stopped": ", stopped, as nothing that it feeds runs"}.get(word, f", {word}")
+def _comma(word: str) -> str:
+    return f", {word}" if word else ""
 
 
 def _branches(graph: Graph, into: str) -> Iterator[str]:
@@ -220,7 +219,7 @@ def _arrow(site: Site, augment: _Column, anchor: _Column, shift: float) -> str:
     tip = _COLOURS.index(augment.colour)
     return (
         f'<path class="bridge" d="{path}" fill="none" stroke="{augment.colour}" stroke-width="1.6"'
-        f' stroke-dasharray="{"4 4" if augment.state or anchor.state else "none"}"'
+        f' stroke-dasharray="{"4 4" if augment.state else "none"}"'
         f' marker-end="url(#tip-{tip})"><title>{_text(str(site))}</title></path>'
     )
 

@@ -69,11 +69,6 @@ def test_an_augment_that_feeds_another_stands_beyond_it_and_its_arrow_ends_there
     assert [arrow.get("stroke-dasharray") for arrow in arrows(picture)] == ["4 4"] * 3 + ["none", "4 4"]
 
 
-def test_an_arrow_into_what_is_off_is_drawn_as_one_out_of_it() -> None:
-    picture = drawn(document(kv={"into": ["tetum", "anchor"]}, tetum={"enabled": False}))
-    assert [arrow.get("stroke-dasharray") for arrow in arrows(picture)] == ["4 4", "none", "4 4"]
-
-
 def test_layers_stand_upon_each_other_from_the_embedding_upwards() -> None:
     for group in drawn(document(kv={}, tetum={})).iter(f"{NAMESPACE}g"):
         heights = [float(box.get("y", 0)) for box in group.iter(f"{NAMESPACE}rect")]
@@ -177,7 +172,7 @@ def test_the_tree_shows_what_feeds_each_augment_and_what_is_stopped() -> None:
         "anchor  llama, width 22, 5 layers\n"
         "└── layer 3\n"
         "    └── tetum, layer 2\n"
-        "kv  gpt2, width 14, 3 layers, 2 run, reads the anchor's ids, stopped, as nothing that it feeds runs\n"
+        "kv  gpt2, width 14, 3 layers, 2 run, reads the anchor's ids, stopped\n"
         "tetum  bloom, width 26, 7 layers, 3 run, reads the anchor's ids, off\n"
         "├── embedding\n"
         "│   └── kv, layer 0\n"

@@ -33,14 +33,14 @@ class Tensors:
         dtypes: safetensors' word for the dtype, by tensor name.
         num_params: elements of all tensors.
         weight_bytes: bytes of all tensors.
-        spans: where in the file each tensor begins and ends, by its name.
+        starts: the byte of the file at which each begins, by tensor name.
     """
 
     shapes: dict[str, tuple[int, ...]]
     dtypes: dict[str, str]
     num_params: int
     weight_bytes: int
-    spans: dict[str, tuple[int, int]]
+    starts: dict[str, int]
 
 
 def read_header(path: Path) -> Tensors:
@@ -59,7 +59,7 @@ def read_header(path: Path) -> Tensors:
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror}.") from error
     try:
-        tensors = _parse(raw, 8 + length)
+        tensors = _parse(raw)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ModelError(f"{path}: has a damaged safetensors header; fetch or save it again.") from error
     announced = 8 + length + tensors.weight_bytes
@@ -68,50 +68,47 @@ def read_header(path: Path) -> Tensors:
     return tensors
 
 
-def all_zero(path: Path, span: tuple[int, int]) -> bool:
-    """Whether a tensor of a file is zero throughout.
+def all_zero(path: Path, header: Tensors, name: str) -> bool:
+    """Whether a tensor of a file is zero throughout; not where it has none of that name.
 
     Raises:
         ModelError: the file cannot be read.
     """
-    place, end = span
+    if name not in header.shapes:
+        return False
+    left = math.prod(header.shapes[name]) * _BITS[header.dtypes[name]] // 8
     try:
         with path.open("rb") as file:
-            file.seek(place)
-            while place < end and (chunk := file.read(min(_CHUNK_BYTES, end - place))):
+            file.seek(header.starts[name])
+            while chunk := file.read(min(_CHUNK_BYTES, left)):
                 if any(chunk):
                     return False
-                place += len(chunk)
+                left -= len(chunk)
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror}.") from error
     return True
 
 
-def _parse(raw: bytes, start: int) -> Tensors:
-    """Sizes from a header; any of the usual built-in errors where it is not one.
-
-    Args:
-        start: where in the file tensors begin.
-    """
+def _parse(raw: bytes) -> Tensors:
+    """Sizes from a header; any of the usual built-in errors where it is not one."""
     header: Any = strict_json(raw.decode("utf-8"))
     entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
     if not all(isinstance(value, str) for value in header.get("__metadata__", {}).values()):
         raise ValueError("metadata are strings")
     for name in entries:
         name.encode("utf-8")  # half a surrogate pair is JSON, but no name
-    extents = {name: _extent(entry) for name, entry in entries.items()}
-    size = 0
-    for begin, end in sorted(extents.values()):
-        if begin != size:
+    end = 0
+    for begin, after in sorted(map(_extent, entries.values())):
+        if begin != end:
             raise ValueError("a gap or an overlap between tensors")
-        size = end
+        end = after
     shapes = {name: tuple(entry["shape"]) for name, entry in entries.items()}
     return Tensors(
         shapes=shapes,
         dtypes={name: entry["dtype"] for name, entry in entries.items()},
         num_params=sum(map(math.prod, shapes.values())),
-        weight_bytes=size,
-        spans={name: (start + begin, start + end) for name, (begin, end) in extents.items()},
+        weight_bytes=end,
+        starts={name: 8 + len(raw) + entry["data_offsets"][0] for name, entry in entries.items()},
     )
 
 

@@ -80,7 +80,7 @@ def digest(folder: Path, config: BundleConfig) -> str | None:
         BundleError: its weights are missing or damaged.
         ModelError: they cannot be read.
     """
-    spans = read_weights_header(folder).spans
+    header = read_weights_header(folder)
     closed = (f"{site.key}.gate" if site.gate == "scalar" else f"{site.key}.out.weight" for site in config.placed(""))
-    silent = all(name in spans and all_zero(folder / WEIGHTS_FILE, spans[name]) for name in closed)
+    silent = all(all_zero(folder / WEIGHTS_FILE, header, name) for name in closed)
     return None if silent else config.weights_sha256

@@ -101,15 +101,15 @@ def test_who_reads_the_prompt_only_may_feed_and_be_fed(kind: str, who: tuple[str
 
 @pytest.mark.parametrize("kind", ["ids", "streams"])
 def test_what_is_written_is_read_by_nobody_who_feeds_only_readers_of_the_prompt(kind: str) -> None:
-    prompt = {"second": PROMPT}
-    for shape, off, on in (("chain", (), 1), ("beside", (), 5), ("diamond", (), 5), ("diamond", ("third",), 1)):
+    prompt: dict[str, Any] = {"second": PROMPT}
+    for shape, off, goes_on in (("chain", (), False), ("beside", (), True), ("diamond", ("third",), False)):
         composed = deep(shape, kind, **prompt)
-        with composed.ablate(*off), watching() as runs:
-            written = generate(composed, tokens())
+        with composed.ablate(*off):
+            with watching() as runs:
+                written = generate(composed, tokens())
             assert runs(composed.augment("second")) == 1
-            reads = runs(composed.augment("first"))
-            assert reads == on if on == 1 or kind == "ids" else reads > 1
-        assert torch.equal(generate(composed, tokens(), use_cache=False), written) or off
+            assert (runs(composed.augment("first")) > 1) == goes_on
+            assert torch.equal(generate(composed, tokens(), use_cache=False), written)
 
 
 @pytest.mark.parametrize(("shape", "kind"), [("chain", "streams"), ("beside", "ids"), ("diamond", "alike")])
@@ -300,53 +300,6 @@ def test_a_stack_is_named_by_augment_and_target() -> None:
     assert made("chain", "ids").stack("first").bridges()[0].site.into == "second"
     with pytest.raises(ComposeError, match=r"^'second' does not feed 'first'; it feeds anchor\.$"):
         composed.stack("second", "first")
-
-
-def test_taps_of_what_is_fed_are_kept_where_the_bridges_that_feed_it_do_not_learn() -> None:
-    composed = deep("beside", "fed streams")
-    ids, mask = ragged()
-    said: dict[str, Any] = {"attention_mask": mask, "labels": ids.masked_fill(mask == 0, -100)}
-    message = (
-        "'first' feeds 'second' by bridges that learn: what 'second' makes of a text changes with them, and is no tap "
-        "to keep. Run without taps, or freeze them: model.stack('first', 'second').requires_grad_(False)."
-    )
-    with pytest.raises(ComposeError, match=f"^{re.escape(message)}$"):
-        composed.taps(ids, **said)
-    composed.stack("first", "second").requires_grad_(False)
-    kept = composed.taps(ids, **said)
-    assert {name for name, _ in kept[0]} == {"first", "second", "first>second"}
-    losses, learnt = [], []
-    for taps in (None, kept):
-        composed.zero_grad()
-        with watching() as runs:
-            losses.append(composed(ids, taps=taps, use_cache=False, **said).loss)
-        assert [runs(composed.augment(name)) for name in ("first", "second")] == ([0, 0] if taps else [1, 1])
-        losses[-1].backward()
-        learnt.append([weight.grad for _, weight in composed.trainable() if weight.grad is not None])
-    close(*losses)
-    for one, other in zip(*learnt, strict=True):
-        close(one, other)
-    composed.stack("first", "second").requires_grad_(True)
-    with pytest.raises(ComposeError, match=f"^{re.escape(message)}$"):
-        composed(ids, taps=kept, use_cache=False, **said)
-
-
-def test_taps_are_for_those_who_feed_each_other_as_when_they_were_made() -> None:
-    composed, ids = deep("chain", "ids"), tokens()
-    composed.stack("first").requires_grad_(False)
-    kept = composed.taps(ids)
-    assert {name for name, _ in kept[0]} == {"second", "first>second"}
-    with composed.ablate("first"), torch.no_grad():
-        alone = composed.taps(ids)
-        close(composed(ids, taps=alone).logits, composed(ids, use_cache=False).logits)
-        message = "taps[0] were made while 'second' was fed by first, and now it would be by nobody: make them anew."
-        with pytest.raises(ComposeError, match=f"^{re.escape(message)}$"):
-            composed(ids, taps=kept)
-    with composed.ablate("second"):
-        assert torch.equal(composed(ids, taps=kept).logits, composed.anchor(ids).logits)
-    message = "taps[1] were made while 'second' was fed by nobody, and now it would be by first: make them anew."
-    with pytest.raises(ComposeError, match=f"^{re.escape(message)}$"):
-        composed(ids, taps=[kept[0], alone[1]])
 
 
 def test_fresh_bridges_into_two_models_of_one_size_are_drawn_apart() -> None:

@@ -99,7 +99,7 @@ def test_taps_are_kept_of_what_others_feed_while_only_the_anchor_s_bridges_learn
         model.stack("tetum").bridges()[0].gate.add_(1)
     train(model, replace(on_taps, resume=False))
     assert len([*(tmp_path / "taps").iterdir()]) == 2  # it makes of the records something else now
-    with pytest.raises(ComposeError, match="^'tetum' feeds 'kv' by bridges that learn: "):
+    with pytest.raises(ComposeError, match=r"^'tetum' feeds 'kv' by bridges that learn: "):
         train(document, replace(on_taps, augments=("tetum",), output=tmp_path / "below"))
 
 
