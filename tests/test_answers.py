@@ -64,6 +64,20 @@ def test_ablations_start_from_what_is_on_and_leave_it_so(model: ComposedModel) -
         assert model.active == ("kv",)
 
 
+def test_ablations_of_who_feeds_another_are_told_by_what_runs() -> None:
+    words = dict.fromkeys(("anchor", "a", "b", "c"), tiny.words())
+    fed = {"a": ["b"], "b": ["anchor"], "c": ["anchor"]}
+    parts: dict[str, tiny.Augment] = {name: (tiny.model("gpt2", seed=3), {"into": into}) for name, into in fed.items()}
+    for names in (("a", "b"), ("a", "b", "c")):
+        composed = tiny.compose(
+            tiny.model("llama"),
+            tokenizers={name: words[name] for name in ("anchor", *names)},
+            **{n: parts[n] for n in names},
+        )
+        found = [each.on for each in ablations(composed, PROMPT, Sampling(max_new_tokens=1))]
+        assert found == [names, names[1:], *([("c",), ("a", "b")] if "c" in names else []), ()]
+
+
 def test_with_every_augment_off_the_answer_is_the_anchors(model: ComposedModel) -> None:
     written = model.anchor.generate(torch.tensor([[5, 7, 11]]), max_new_tokens=5, do_sample=False)  # type: ignore[operator]
     none = ablations(model, PROMPT, Sampling(max_new_tokens=5))[-1]

@@ -57,8 +57,8 @@ class Identity(Closed):
     conversion: Word | None = None
     template: dict[str, str] | None = None
     tail: Literal["provisional"] | None = None
-    fed: tuple[str, ...] | None = None
-    text: str | None = None
+    fed: tuple[Word, ...] | None = None
+    text: Word | None = None
 
 
 class BundleSite(Closed):
