@@ -257,8 +257,10 @@ def _trained(config: BundleConfig, header: Tensors) -> dict[str, str]:
     """What a bundle says of itself, in a few words for each aspect."""
     anchor, augment = config.anchor, config.augment
     template = "none" if augment.template is None else json.dumps(augment.template)
+    fed = f", fed by {', '.join(each[:12] for each in augment.fed)}" if augment.fed else ""
     return {
-        **{role: f"{side.name} {side.fingerprint[:12]}" for role, side in (("anchor", anchor), ("augment", augment))},
+        "anchor": f"{anchor.name} {anchor.fingerprint[:12]}",
+        "augment": f"{augment.name} {augment.fingerprint[:12]}{fed}",
         "sites": ", ".join(site.key for site in config.placed("")),
         "dtype": ", ".join(sorted(set(header.dtypes.values()))),
         "tokenizer": " -> ".join((side.tokenizer or "not known")[:12] for side in (anchor, augment)),

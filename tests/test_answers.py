@@ -1,5 +1,7 @@
 """Prompts and answers, with and without augments."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -65,15 +67,11 @@ def test_ablations_start_from_what_is_on_and_leave_it_so(model: ComposedModel) -
 
 
 def test_ablations_of_who_feeds_another_are_told_by_what_runs() -> None:
-    words = dict.fromkeys(("anchor", "a", "b", "c"), tiny.words())
     fed = {"a": ["b"], "b": ["anchor"], "c": ["anchor"]}
-    parts: dict[str, tiny.Augment] = {name: (tiny.model("gpt2", seed=3), {"into": into}) for name, into in fed.items()}
     for names in (("a", "b"), ("a", "b", "c")):
-        composed = tiny.compose(
-            tiny.model("llama"),
-            tokenizers={name: words[name] for name in ("anchor", *names)},
-            **{n: parts[n] for n in names},
-        )
+        parts: Any = {name: (tiny.model("gpt2", seed=3), {"into": fed[name]}) for name in names}
+        words = dict.fromkeys(("anchor", *names), tiny.words())
+        composed = tiny.compose(tiny.model("llama"), tokenizers=words, **parts)
         found = [each.on for each in ablations(composed, PROMPT, Sampling(max_new_tokens=1))]
         assert found == [names, names[1:], *([("c",), ("a", "b")] if "c" in names else []), ()]
 

@@ -12,6 +12,7 @@ import torch
 import orchestra
 from orchestra import BundleError
 from orchestra.compat import compat
+from orchestra.io.bundle import read_config
 from tests import folders, tiny
 
 FRESH = {"pairs": tiny.PAIRS}
@@ -54,7 +55,11 @@ def test_what_is_loaded_fits(base: Path, name: str) -> None:
     graph = named(base, name)
     found = compat(graph)
     assert (found.reasons(), found.fresh) == ([], ())
-    assert [fit.stack for fit in found.bundles] == [each.name for each in orchestra.load(graph).plan.graph.stacks]
+    loaded = orchestra.load(graph).plan.graph.stacks
+    assert sorted(fit.stack for fit in found.bundles) == sorted(each.name for each in loaded)
+    fed = {fit.stack: fit.trained["augment"].partition(", fed by ")[2] for fit in found.bundles}
+    kv = read_config(base / "bundles" / name / ("kv" if name == "chain" else "kv/code"))
+    assert {stack: digest for stack, digest in fed.items() if digest} == {"code": kv.weights_sha256[:12]}
 
 
 def refused(graph: Path) -> list[str]:
