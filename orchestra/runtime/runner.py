@@ -38,7 +38,7 @@ from orchestra.runtime.schedule import (
 from orchestra.runtime.stream import Stream
 from orchestra.runtime.taps import Taps, check, check_fed, join, lowest, marks, refuse_learning, split
 from orchestra.runtime.view import view
-from orchestra.wiring import ANCHOR
+from orchestra.wiring import ANCHOR, closed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +89,7 @@ class Runner:
     ) -> None:
         self._streams, self._stacks = dict(streams), dict(stacks)
         self._prompt_only = frozenset(node.name for node in plan.graph.augments if node.context == "prompt")
-        self._order, self._feeds = plan.graph.order, plan.graph.feeds
+        self._order, self._feeds, self._deep = plan.graph.order, plan.graph.feeds, plan.graph.deep
         self._fed, self._pairs = _bridges_into(plan.graph, stacks), pairs(plan.graph)
         self._anchor = _anchor_view(plan, anchor, self._fed[ANCHOR])
         self._below = Below(anchor, num_layers=plan.graph.anchor.facts.num_layers)
@@ -123,7 +123,9 @@ class Runner:
             ComposeError: an augment has no positions for the text, or its tokenizer no token for a character.
         """
         names = sorted(active)
-        prompt_only = self._reading_the_prompt(names)
+        prompt_only = self._prompt_only
+        if prompt_only and self._deep:
+            prompt_only = closed(prompt_only, self._feeds, names)
         alignments: dict[str, Alignment] = {}
         columns: dict[str, Columns] = {}
         shared: Alignment | None = None  # all that read the anchor's ids alike read one alignment
@@ -149,15 +151,6 @@ class Runner:
         check_lengths(valid, limits, prompt_length, prompt_only, streamed)
         reading = {name: one for name, one in alignments.items() if one.valid.shape[1] > 0}
         return Reads(alignments=reading, columns=columns, links=self._links(reading, alignments))
-
-    def _reading_the_prompt(self, active: Collection[str]) -> frozenset[str]:
-        """Those that read the prompt only: as they are told to, or as nobody who reads on is fed by them."""
-        found = set[str]()
-        for name in reversed(self._order):
-            fed = {into for into in self._feeds[name] if into == ANCHOR or into in active}
-            if name in self._prompt_only or (name in active and fed <= found):
-                found.add(name)
-        return frozenset(found)
 
     def _links(
         self, reading: Mapping[str, Alignment], active: Mapping[str, Alignment]
