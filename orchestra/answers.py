@@ -72,11 +72,13 @@ def written(model: ComposedModel, prompt: str, sampling: Sampling = GREEDY) -> t
 
 
 def ablations(model: ComposedModel, prompt: str, sampling: Sampling = GREEDY) -> list[Answer]:
-    """Answer one prompt with the augments that are on, without each of them, and with none."""
-    on = model.active
-    sets: list[tuple[str, ...]] = [on, *(tuple(other for other in on if other != name) for name in on), ()]
+    """Answer one prompt with the augments that are on, without each of them, and with none; each set once."""
+    sets = [model.active]
+    for name in model.active:
+        with model.ablate(name):
+            sets.append(model.active)  # others may be stopped with it
     answers = []
-    for names in dict.fromkeys(sets):
+    for names in (*dict.fromkeys(filter(None, sets)), ()):
         with model.only(*names):
             answers.append(answer(model, prompt, sampling))
     return answers

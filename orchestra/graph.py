@@ -14,6 +14,9 @@ from orchestra.wiring import ANCHOR
 ALIGNMENT_VERSION = 1
 """Raised when the way augment tokens are aligned to anchor tokens changes, so that older bundles are refused."""
 
+FEEDS = ">"
+"""In the name of a stack into an augment, between the two; no augment's name has it."""
+
 AnchorLayer = int | Literal["embedding"]
 
 
@@ -158,7 +161,7 @@ class Feed:
 
 def stack_name(augment: str, into: str = ANCHOR) -> str:
     """The name of the stack that leads from an augment into a model."""
-    return augment if into == ANCHOR else f"{augment}>{into}"
+    return augment if into == ANCHOR else f"{augment}{FEEDS}{into}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,8 +169,6 @@ class Node:
     """A model of the graph: its facts, how it is to be held, and what it reads.
 
     Attributes:
-        bundle: the folder of its bundle; None for fresh bridges, or where it feeds several models (`Graph.stacks`).
-        bundle_origin: whence on the Hub the bundle came; None for one that did not.
         context: every token, or the prompt only.
         reads: the anchor's ids, or a stream of its own tokens. What the fingerprints say; `load` compares the
             tokenizers themselves.
@@ -181,13 +182,19 @@ class Node:
     dtype: str
     device: str
     enabled: bool = True
-    bundle: str | None = None
-    bundle_origin: Origin | None = None
     context: Literal["refresh", "prompt"] = "refresh"
     reads: Literal["ids", "stream"] = "ids"
     tokenizer: str | None = None
     template: Mapping[str, str] | None = None
     tail: Literal["held", "provisional"] = "held"
+
+
+def alike(one: Node, other: Node) -> bool:
+    """Whether two augments read streams of the same tokens."""
+    if not one.reads == other.reads == "stream" or one.facts.tokenizer is None:
+        return False
+    first, second = ((node.template, node.tail, node.context, node.facts.vocab_size) for node in (one, other))
+    return one.facts.tokenizer == other.facts.tokenizer and first == second
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

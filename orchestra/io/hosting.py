@@ -50,21 +50,19 @@ def graph_parcel(document: Mapping[str, Any], graph: Graph) -> Parcel:
         BundleError: a bundle is damaged.
     """
     problems = list(unhostable(graph))
-    nodes = [node for node in graph.augments if node.bundle is not None and node.bundle_origin is None]
-    configs = {node.name: read_config(Path(node.bundle or "")) for node in nodes}
+    local = [stack for stack in graph.stacks if stack.bundle is not None and stack.origin is None]
+    folders = {stack: (f"bridges/{graph.place_of(stack)}", Path(stack.bundle or "")) for stack in local}
+    configs = {stack: read_config(folder) for stack, (_, folder) in folders.items()}
     problems += (
-        f"augments.{node.name}.bridges: {node.bundle}/{WEIGHTS_FILE} is not the file that {CONFIG_FILE} names by its "
-        "SHA-256."
-        for node in nodes
-        if file_sha256(Path(node.bundle or "") / WEIGHTS_FILE) != configs[node.name].weights_sha256
+        f"{stack.field}: {folder}/{WEIGHTS_FILE} is not the file that {CONFIG_FILE} names by its SHA-256."
+        for stack, (_, folder) in folders.items()
+        if file_sha256(folder / WEIGHTS_FILE) != configs[stack].weights_sha256
     )
     if problems:
         raise HubError.listing(problems)
     hosted = _hosted(document, graph)
     files = {
-        f"bridges/{node.name}/{name}": Path(node.bundle or "") / name
-        for node in nodes
-        for name in (CONFIG_FILE, WEIGHTS_FILE)
+        f"{place}/{name}": folder / name for place, folder in folders.values() for name in (CONFIG_FILE, WEIGHTS_FILE)
     }
     origins = dict.fromkeys(origin for _, node in _nodes(graph) for origin, _ in weights_of(node.facts))
 
@@ -73,8 +71,8 @@ def graph_parcel(document: Mapping[str, Any], graph: Graph) -> Parcel:
             GRAPH_FILE: json.dumps(hosted, indent=2, ensure_ascii=False) + "\n",
             CARD_FILE: graph_card(repo, graph, configs, licences),
             **{
-                f"bridges/{node.name}/{CARD_FILE}": _bundle_card(Path(node.bundle or ""), configs[node.name], licences)
-                for node in nodes
+                f"{place}/{CARD_FILE}": _bundle_card(folder, configs[stack], licences)
+                for stack, (place, folder) in folders.items()
             },
         }
 
@@ -98,12 +96,6 @@ def bundle_parcel(folder: Path) -> Parcel:
 
 def unhostable(graph: Graph) -> Iterator[str]:
     """What keeps a graph from being hosted, a line each."""
-    for name, feeds in graph.feeds.items():
-        if len(feeds) > 1:
-            yield (
-                f"augments.{name} feeds {', '.join(feeds)}; this version hosts one bundle for each augment, so that it "
-                "feeds one model."
-            )
     for where, node in _nodes(graph):
         for place, source in _here(node.facts):
             kind = "file" if Path(source).is_file() else "folder"
@@ -161,15 +153,16 @@ def _hosted(document: Mapping[str, Any], graph: Graph) -> dict[str, Any]:
     return {
         **document,
         "anchor": _pinned(document["anchor"], graph.anchor),
-        "augments": {name: {**_pinned(fields, nodes[name]), **_bridges(nodes[name])} for name, fields in said.items()},
+        "augments": {
+            name: {**_pinned(fields, nodes[name]), **_bridges(fields, name, graph)} for name, fields in said.items()
+        },
     }
 
 
 def _pinned(fields: Mapping[str, Any], node: Node) -> dict[str, Any]:
     own = {"tokenizer": f"./tokenizers/{node.name}"} if _own_tokenizer(node) else {}
-    rest = {name: value for name, value in fields.items() if name not in ("model", "revision")}
-    if isinstance(into := rest.get("into"), Mapping):  # of one model: others are not hosted
-        rest |= {"into": list(into), "bridges": next(iter(into.values()))}
+    elsewhere = ("model", "revision", "into", "bridges", "bridges_revision")
+    rest = {name: value for name, value in fields.items() if name not in elsewhere}
     return {**_model(node), **rest, **own}
 
 
@@ -186,10 +179,23 @@ def _model(node: Node) -> dict[str, Any]:
     return {"model": {**said, "seed": merge.seed} if merge.seed else said}
 
 
-def _bridges(node: Node) -> dict[str, str]:
-    if node.bundle_origin is not None:
-        return {"bridges": node.bundle_origin.repo, "bridges_revision": node.bundle_origin.commit}
-    return {"bridges": f"./bridges/{node.name}"} if node.bundle is not None else {}
+def _bridges(fields: Mapping[str, Any], name: str, graph: Graph) -> dict[str, Any]:
+    """Whom an augment feeds, and by which bridges: in a list and one field, or an object where each has its own."""
+    stacks = [stack for stack in graph.stacks if stack.augment == name]
+    into = fields.get("into", [ANCHOR])
+    said = dict(into) if isinstance(into, Mapping) else dict.fromkeys(into, fields.get("bridges"))
+    for stack in stacks:
+        if stack.bundle is not None:
+            said[stack.into] = stack.origin.repo if stack.origin else f"./bridges/{graph.place_of(stack)}"
+    commits = {stack.into: stack.origin.commit for stack in stacks if stack.origin}
+    if len(stacks) > 1 and (isinstance(into, Mapping) or any(stack.bundle for stack in stacks)):
+        return {"into": said, **({"bridges_revision": commits} if commits else {})}
+    (bridges, *_) = said.values()
+    return {
+        **({"into": list(said)} if list(said) != [ANCHOR] else {}),
+        **({"bridges": bridges} if bridges is not None else {}),
+        **({"bridges_revision": commits[stacks[0].into]} if commits else {}),
+    }
 
 
 def _tokenizers(graph: Graph) -> Iterator[tuple[str, Path]]:

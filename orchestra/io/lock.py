@@ -19,7 +19,7 @@ from orchestra.io.checkpoint import ADAPTER_CONFIG, ADAPTER_WEIGHTS, remembered_
 from orchestra.io.hosted import MODEL_SUFFIXES
 from orchestra.merging.document import parts, references, replaced
 from orchestra.problems import printable
-from orchestra.spec import Closed, GraphSpec, ModelSpec, Text
+from orchestra.spec import AugmentSpec, Closed, GraphSpec, ModelSpec, Text
 
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Commit = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
@@ -111,16 +111,15 @@ def pinned(spec: GraphSpec, lock: Lock, path: Path) -> GraphSpec:
     ]
     if problems:
         raise LockError.listing(f"{problem}; lock the graph again." for problem in problems)
-    augments = {name: _at(augment, f"augments.{name}", lock.pins) for name, augment in spec.augments.items()}
+    augments = {name: _committed(name, augment, lock.pins) for name, augment in spec.augments.items()}
     return spec.model_copy(update={"anchor": _at(spec.anchor, "anchor", lock.pins), "augments": augments})
 
 
 def _at(model: Model, where: str, pins: Mapping[str, Pin]) -> Model:
     """A model with the commits that are locked, of the models of a merge too."""
     changes: dict[str, Any] = {}
-    for field, own in (("model", "revision"), ("bridges", "bridges_revision")):
-        pin = pins.get(f"{where}.{field}")
-        changes |= {own: pin.commit} if pin is not None and pin.commit is not None else {}
+    pin = pins.get(f"{where}.model")
+    changes |= {"revision": pin.commit} if pin is not None and pin.commit is not None else {}
 
     def at(field: str, name: str) -> str:
         pin = pins.get(f"{where}.model.merge.{field}")
@@ -133,6 +132,17 @@ def _at(model: Model, where: str, pins: Mapping[str, Pin]) -> Model:
     if not isinstance(model.model, str):
         changes["model"] = model.model.model_copy(update={"merge": replaced(model.model.merge, at)})
     return model.model_copy(update=changes)
+
+
+def _committed(name: str, augment: AugmentSpec, pins: Mapping[str, Pin]) -> AugmentSpec:
+    """An augment with the commits that are locked, of its bundles too."""
+    bundles = [into for into, bridges in augment.feeds().items() if isinstance(bridges, str)]
+    locked = {into: pins[augment.field(name, into)].commit for into in bundles}
+    found = {into: commit or augment.revision_of(into) for into, commit in locked.items()}
+    own: dict[str, Any] = {}
+    if revisions := {into: revision for into, revision in found.items() if revision is not None}:
+        own["bridges_revision"] = revisions if isinstance(augment.into, dict) else next(iter(revisions.values()))
+    return _at(augment, f"augments.{name}", pins).model_copy(update=own)
 
 
 def take(spec: GraphSpec, graph: Graph) -> Lock:
@@ -220,7 +230,7 @@ def named(spec: GraphSpec) -> Iterator[tuple[str, str, str | None]]:
     for name, augment in sorted(spec.augments.items()):
         for into, bridges in augment.feeds().items():
             if isinstance(bridges, str):
-                yield augment.field(name, into), bridges, augment.bridges_revision
+                yield augment.field(name, into), bridges, augment.revision_of(into)
 
 
 def _places(spec: GraphSpec, graph: Graph) -> Iterator[_Place]:
@@ -228,7 +238,7 @@ def _places(spec: GraphSpec, graph: Graph) -> Iterator[_Place]:
     stacks = {stack.field: stack for stack in graph.stacks}
     merged = {place.field: place for owner, node in nodes.items() for place in _merged(owner, node)}
     for field, source, revision in named(spec):
-        if ".model." in field:  # of a merge; one from memory has nothing that is read
+        if _in_merge(field):  # one from memory has nothing that is read
             yield from [replace(merged[field], source=source)] if field in merged else []
             continue
         if (stack := stacks.get(field)) is not None:
@@ -244,6 +254,12 @@ def _places(spec: GraphSpec, graph: Graph) -> Iterator[_Place]:
             "tokenizer": (node.tokenizer, None),
         }[kind]
         yield _Place(field=field, source=source, revision=revision, path=Path(path or ""), origin=origin, kind=kind)
+
+
+def _in_merge(field: str) -> bool:
+    """Whether a field is part of a merge; an augment too may be called 'model'."""
+    inner = field.split(".")[1 if field.startswith("anchor.") else 2 :]
+    return inner[0] == "model" and len(inner) > 1
 
 
 def _merged(owner: str, node: Node) -> Iterator[_Place]:

@@ -12,6 +12,7 @@ MAX_HEADER_BYTES = 25_000_000  # of some 200,000 tensors; the format itself allo
 FLOATS = ("F16", "BF16", "F32", "F64")
 """What weights may be held in."""
 
+_CHUNK_BYTES = 1 << 20
 _MAX_DIMENSIONS = 64  # torch's own
 _BITS = {
     **dict.fromkeys(("F4",), 4),
@@ -79,6 +80,27 @@ def told(raw: bytes, size: int, source: object) -> Tensors:
             f"{source}: is {size} bytes long, but its header announces {announced}; fetch or save it again."
         )
     return tensors
+
+
+def all_zero(path: Path, header: Tensors, name: str) -> bool:
+    """Whether a tensor of a file is zero throughout; not where it has none of that name.
+
+    Raises:
+        ModelError: the file cannot be read.
+    """
+    if name not in header.shapes:
+        return False
+    left = math.prod(header.shapes[name]) * _BITS[header.dtypes[name]] // 8
+    try:
+        with path.open("rb") as file:
+            file.seek(header.starts[name])
+            while chunk := file.read(min(_CHUNK_BYTES, left)):
+                if any(chunk):
+                    return False
+                left -= len(chunk)
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror}.") from error
+    return True
 
 
 def _parse(raw: bytes) -> Tensors:
