@@ -1,12 +1,15 @@
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from orchestra.cli.reproduce import Demo, reproduce
-from orchestra.lab import merging
+from orchestra.errors import TrainError
+from orchestra.lab import controls, merging
 from orchestra.lab import reproduce as lab
+from orchestra.lab.controlled import EXPERIMENTS
 from orchestra.lab.recipe import Recipe, recipes
 
 RESULTS_FOLDER = Path(__file__).parents[2] / "benchmarks/results"
@@ -38,7 +41,7 @@ def test_programs_get_json(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_every_recipe_can_be_asked_for() -> None:
-    assert {demo.value for demo in Demo} == {*recipes(), "merging"}
+    assert {demo.value for demo in Demo} == {*recipes(), "merging", "controls"}
 
 
 def test_the_experiment_with_merges_prints_its_own_table(
@@ -55,3 +58,19 @@ def test_the_experiment_with_merges_prints_its_own_table(
     reproduce(Demo.MERGING, output=Path("elsewhere"))
     assert asked == [Path("elsewhere")]
     assert capsys.readouterr().out.strip() == (RESULTS_FOLDER / "merging.md").read_text().strip()
+
+
+def test_of_the_controls_those_that_are_named_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+
+    def instead(output: Path, experiments: dict[str, Any]) -> dict[str, Any]:
+        asked.append(list(experiments))
+        return {}
+
+    monkeypatch.setattr(controls, "reproduce", instead)
+    reproduce(Demo.CONTROLS)
+    reproduce(Demo.CONTROLS, only=["tetum"])
+    assert asked == [list(EXPERIMENTS), ["tetum"]]
+    message = f"no experiment with controls is called 'tetun'; there are {', '.join(EXPERIMENTS)}."
+    with pytest.raises(TrainError, match=f"^{re.escape(message)}$"):
+        reproduce(Demo.CONTROLS, only=["tetun"])
