@@ -26,21 +26,26 @@ def share(right: int, asked: int) -> Interval:
     return Interval(value=p, low=max(0.0, middle - reach), high=min(1.0, middle + reach))
 
 
-def mean(values: Sequence[float]) -> Interval:
-    """A mean: of values that are all 0 or 1 with its Wilson interval, of others by the bootstrap."""
-    if set(values) <= {0, 1}:
+def mean(values: Sequence[float], weights: Sequence[float] | None = None) -> Interval:
+    """A mean: of values that are all 0 or 1 with its Wilson interval, of others by the bootstrap.
+
+    Args:
+        weights: of each value, as of a loss per token the tokens; values are then sums over that many.
+    """
+    if weights is None and set(values) <= {0, 1}:
         return share(round(sum(values)), len(values))
-    return _bootstrapped(values)
+    return _bootstrapped(values, weights)
 
 
-def gain(values: Sequence[float], others: Sequence[float]) -> Interval:
+def gain(values: Sequence[float], others: Sequence[float], weights: Sequence[float] | None = None) -> Interval:
     """How much higher the mean of one row is than that of another, by the paired bootstrap over the same questions."""
-    return _bootstrapped([value - other for value, other in zip(values, others, strict=True)])
+    return _bootstrapped([value - other for value, other in zip(values, others, strict=True)], weights)
 
 
-def _bootstrapped(values: Sequence[float]) -> Interval:
+def _bootstrapped(values: Sequence[float], weights: Sequence[float] | None) -> Interval:
     found = np.asarray(values, dtype=np.float64)
+    sizes = np.ones_like(found) if weights is None else np.asarray(weights, dtype=np.float64)
     draw = np.random.default_rng(0)
-    means = [found[draw.integers(len(found), size=len(found))].mean() for _ in range(_SAMPLES)]
-    low, high = np.quantile(means, (0.025, 0.975))
-    return Interval(value=float(found.mean()), low=float(low), high=float(high))
+    drawn = [draw.integers(len(found), size=len(found)) for _ in range(_SAMPLES)]
+    low, high = np.quantile([found[some].sum() / sizes[some].sum() for some in drawn], (0.025, 0.975))
+    return Interval(value=float(found.sum() / sizes.sum()), low=float(low), high=float(high))

@@ -25,7 +25,7 @@ COMMANDS = {
     "push": "Upload a graph with its bridges, or a bundle, to the Hub.",
     "pull": "Fetch a graph with its bridges, or a bundle, from the Hub.",
     "generate": "Continue a prompt with a composition.",
-    "ablate": "Answer one prompt with all augments, without each of them, and with none.",
+    "ablate": "Answer one prompt without each augment; or train and score what another in its place would give.",
     "probe": "Show what each bridge adds at each token of a text.",
     "train": "Train the bridges of a graph.",
     "merge": "Merge models as a mergekit recipe says, into a new folder.",
