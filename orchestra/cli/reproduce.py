@@ -1,55 +1,37 @@
-"""`orchestra reproduce`: train a shipped demo again, from nothing."""
+"""`orchestra reproduce`: train a shipped demo or run an experiment again, from nothing."""
 
 import json as jsons
-from collections.abc import Callable
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from orchestra.errors import TrainError
-from orchestra.lab import controls, merging
-from orchestra.lab import reproduce as lab
-from orchestra.lab.controlled import EXPERIMENTS
-from orchestra.lab.controls_report import report as controls_report
-from orchestra.lab.experiment import Experiment
-from orchestra.lab.merging_report import report as merging_report
-from orchestra.lab.recipe import recipes
-from orchestra.lab.results import report
-
-
-class Demo(StrEnum):
-    """What can be reproduced."""
-
-    KV_SMALL = "kv-small"
-    TRIO = "trio"
-    MERGING = "merging"
-    CONTROLS = "controls"
+from orchestra.lab.experiments import Scale, experiments
 
 
 def reproduce(
-    name: Annotated[Demo, typer.Argument(help="Which demo.")],
+    name: Annotated[str, typer.Argument(help=f"Which experiment: {', '.join(experiments())}.")],
     output: Annotated[Path, typer.Option(help="Where graphs/, bridges/ and benchmarks/results/ are written.")] = Path(
         "runs"
     ),
-    only: Annotated[
-        list[str] | None, typer.Option(help=f"Of the controls, which of {', '.join(EXPERIMENTS)}; repeatable.")
-    ] = None,
+    scale: Annotated[Scale, typer.Option(help="For two cores and two hours, or for a GPU.")] = Scale.SMALL,
+    only: Annotated[list[str] | None, typer.Option(help="A part of it, where it has parts; repeatable.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
-    """Train a shipped demo again, from nothing; interrupted, it goes on from its last checkpoint."""
-    if name is Demo.MERGING:
-        results, told = merging.reproduce(output), merging_report
-    elif name is Demo.CONTROLS:
-        results, told = controls.reproduce(output, _chosen(only)), controls_report
-    else:
-        results, told = lab.reproduce(output, recipes()[name]), report
-    typer.echo(jsons.dumps(results, indent=2) if json else told(results))
-
-
-def _chosen(only: list[str] | None) -> dict[str, Callable[[Path], Experiment]]:
-    for name in only or ():
-        if name not in EXPERIMENTS:
-            raise TrainError(f"no experiment with controls is called {name!r}; there are {', '.join(EXPERIMENTS)}.")
-    return {name: make for name, make in EXPERIMENTS.items() if not only or name in only}
+    """Run an experiment again, from nothing; interrupted, it goes on from its last checkpoint."""
+    known = experiments()
+    if name not in known:
+        raise typer.BadParameter(f"{name!r} is no experiment; known are {', '.join(known)}", param_hint="NAME")
+    chosen = known[name]
+    if scale not in chosen.scales:
+        raise typer.BadParameter(f"{name} has only {', '.join(chosen.scales)}", param_hint="--scale")
+    runs = [chosen.run]
+    if only:
+        if strangers := [part for part in only if part not in chosen.parts]:
+            has = f"only {', '.join(chosen.parts)}" if chosen.parts else "no parts"
+            raise typer.BadParameter(f"{strangers[0]!r} is no part of {name}, which has {has}", param_hint="--only")
+        runs = [chosen.parts[part] for part in only]
+    results: dict[str, Any] = {}
+    for run in runs:
+        results = run(output, scale)
+    typer.echo(jsons.dumps(results, indent=2) if json else chosen.tell(results))

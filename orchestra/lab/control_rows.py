@@ -16,7 +16,7 @@ from orchestra.errors import TrainError
 from orchestra.io.fresh import write_fresh
 from orchestra.io.models import load_model
 from orchestra.lab.clock import timed
-from orchestra.lab.experiment import Experiment, losses
+from orchestra.lab.controlled import Controlled, losses
 from orchestra.lab.fitting import Fit, fit
 from orchestra.runtime.model import ComposedModel
 
@@ -31,7 +31,7 @@ class Place:
         folder: what trainings resume from, and the models that they make.
     """
 
-    def __init__(self, experiment: Experiment, folder: Path) -> None:
+    def __init__(self, experiment: Controlled, folder: Path) -> None:
         self.experiment, self.folder = experiment, folder
 
     def composed(self, model: Path, bridges: str | Mapping[str, Any], **fields: Any) -> ComposedModel:
@@ -46,7 +46,7 @@ class Place:
 
     def anchor(self) -> PreTrainedModel:
         """The anchor in float32."""
-        return load_model(self.experiment.anchor, dtype="float32", device="cpu")
+        return load_model(self.experiment.anchor, dtype="float32", device="auto")
 
     def learn(self, model: PreTrainedModel, title: str, settings: Fit, *, twins: bool) -> dict[str, Any]:
         """Train what requires gradients, going on from where it was cut off."""
@@ -73,7 +73,7 @@ def _anchor(place: Place) -> Made:
 
 
 def _alone(place: Place) -> Made:
-    return load_model(place.experiment.augment, dtype="float32", device="cpu"), {"trained": 0}
+    return load_model(place.experiment.augment, dtype="float32", device="auto"), {"trained": 0}
 
 
 def _composed(place: Place) -> Made:

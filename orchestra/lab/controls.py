@@ -1,11 +1,11 @@
 """What a composition is worth beside simpler methods: the controls of CALM's Table 5, on the same data and steps.
 
-An experiment is a value (`lab.experiment`); `lab.controlled` holds one per name, made when it is asked for. To add one,
+An experiment is a value (`Controlled`); `lab.control_entries` has one per name, made when it is asked for. To add one,
 say what is composed, how batches are drawn, and what is asked:
 
-    def capitals(output: Path) -> Experiment:
+    def capitals(output: Path, scale: str) -> Controlled:
         words = ...                                   # the anchor's tokenizer
-        return Experiment(
+        return Controlled(
             name="capitals",
             about="Which city is the capital of which country.",
             anchor=output / "graphs/models/reader", augment=output / "graphs/models/atlas",
@@ -19,7 +19,7 @@ say what is composed, how batches are drawn, and what is asked:
             settings={"questions": 1000, "seed": 7},  # what else decides the numbers; other settings start anew
         )
 
-    EXPERIMENTS["capitals"] = capitals                # then: orchestra reproduce controls --only capitals
+    ENTRIES["capitals"] = capitals                # then: orchestra reproduce controls --only capitals
 
 `lesson`, `encode` and `fit` are those of `fitting.fit`. A batch may hold twins: what a bridge at the embedding is
 pulled towards. LoRA and fine-tuning have no bridge; they learn from the same rows without them. A task is any function
@@ -33,14 +33,14 @@ from typing import Any
 
 from orchestra.io.checkpoint import write_atomically
 from orchestra.lab.control_rows import ROWS, Place
+from orchestra.lab.controlled import Controlled
 from orchestra.lab.controls_report import ALONE, report, summary
-from orchestra.lab.experiment import Experiment
 
 Results = dict[str, Any]
 """By row: what was trained, and the values of every question by task."""
 
 
-def run(experiment: Experiment, runs: Path) -> Iterator[Results]:
+def run(experiment: Controlled, runs: Path) -> Iterator[Results]:
     """Train and score every row, one after another; what is there is taken as it is.
 
     Args:
@@ -64,10 +64,13 @@ def run(experiment: Experiment, runs: Path) -> Iterator[Results]:
         yield found
 
 
-def reproduce(output: Path, experiments: Mapping[str, Callable[[Path], Experiment]]) -> dict[str, Any]:
+def reproduce(
+    output: Path, experiments: Mapping[str, Callable[[Path, str], Controlled]], *, scale: str = "small"
+) -> dict[str, Any]:
     """Make the controls of these experiments, and write what there is after every row.
 
     Args:
+        experiments: those of `lab.control_entries`, or some of them.
         output: where `benchmarks/results/` is, and `runs/` for what resumes; experiments that were made before stay.
 
     Returns:
@@ -78,7 +81,7 @@ def reproduce(output: Path, experiments: Mapping[str, Callable[[Path], Experimen
     kept = folder / "controls.json"
     results: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
     for name, make in experiments.items():
-        experiment = make(output)
+        experiment = make(output, scale)
         for found in run(experiment, output / "runs" / "controls"):
             results[name] = summary(experiment, found)
             write_atomically(kept, json.dumps(results, indent=2) + "\n")

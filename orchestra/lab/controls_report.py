@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from orchestra.intervals import Interval, gain, mean
-from orchestra.lab.experiment import Experiment
+from orchestra.lab.controlled import Controlled
 
 ANCHOR, ALONE, COMPOSED = "anchor", "augment alone", "composed"
 
@@ -19,7 +19,7 @@ _PAPER = (
 )
 
 
-def summary(experiment: Experiment, found: Mapping[str, Any]) -> dict[str, Any]:
+def summary(experiment: Controlled, found: Mapping[str, Any]) -> dict[str, Any]:
     """The results of one experiment as JSON values, without those of single questions."""
     told = ("steps", "batch", "rate", "weight_decay", "warmup", "seed")
     return {
@@ -34,7 +34,7 @@ def summary(experiment: Experiment, found: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _row(experiment: Experiment, found: Mapping[str, Any], name: str) -> dict[str, Any]:
+def _row(experiment: Controlled, found: Mapping[str, Any], name: str) -> dict[str, Any]:
     """A row with its intervals, and its distance from the composition and, in what was known, from the anchor."""
     row = found[name]
     scores = {task: _rounded(mean(values)) for task, values in row["values"].items()}

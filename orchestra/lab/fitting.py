@@ -146,7 +146,7 @@ def _loss(model: PreTrainedModel, batch: Batch, settings: Fit, step: int) -> Ten
 def prompts(model: PreTrainedModel, batch: Batch) -> dict[str, Tensor]:
     """Where each row's prompt ends, if an augment of the model reads prompts only: before what is learnt first."""
     if isinstance(model, ComposedModel) and model.prompt_readers():
-        return {"prompt_length": (batch.labels != IGNORED).int().argmax(1)}
+        return {"prompt_length": (batch.labels != IGNORED).int().argmax(1).to(model.device)}
     return {}
 
 

@@ -1,15 +1,15 @@
 import json
-import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
-from orchestra.cli.reproduce import Demo, reproduce
-from orchestra.errors import TrainError
+from orchestra.cli.reproduce import reproduce
 from orchestra.lab import controls, merging
 from orchestra.lab import reproduce as lab
-from orchestra.lab.controlled import EXPERIMENTS
+from orchestra.lab.control_entries import ENTRIES
+from orchestra.lab.experiments import Scale, experiments
 from orchestra.lab.recipe import Recipe, recipes
 
 RESULTS_FOLDER = Path(__file__).parents[2] / "benchmarks/results"
@@ -30,47 +30,65 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, str]]:
 
 
 def test_the_table_is_printed(told: list[tuple[Path, str]], capsys: pytest.CaptureFixture[str]) -> None:
-    reproduce(Demo.TRIO, output=Path("elsewhere"))
+    reproduce("trio", output=Path("elsewhere"))
     assert "| kv + tetum + python |" in capsys.readouterr().out
     assert told == [(Path("elsewhere"), "trio")]
 
 
 def test_programs_get_json(capsys: pytest.CaptureFixture[str]) -> None:
-    reproduce(Demo.KV_SMALL, json=True)
+    reproduce("kv-small", json=True)
     assert json.loads(capsys.readouterr().out) == RESULTS
 
 
 def test_every_recipe_can_be_asked_for() -> None:
-    assert {demo.value for demo in Demo} == {*recipes(), "merging", "controls"}
+    assert set(recipes()) < set(experiments())
 
 
-def test_the_experiment_with_merges_prints_its_own_table(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(("module", "name"), [(merging, "merging")])
+def test_an_experiment_prints_the_table_that_is_committed(
+    module: Any, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    results = json.loads((RESULTS_FOLDER / "merging.json").read_text())
+    results = json.loads((RESULTS_FOLDER / f"{name}.json").read_text())
     asked: list[Path] = []
 
     def instead(output: Path) -> dict[str, Any]:
         asked.append(output)
         return dict(results)
 
-    monkeypatch.setattr(merging, "reproduce", instead)
-    reproduce(Demo.MERGING, output=Path("elsewhere"))
+    monkeypatch.setattr(module, "reproduce", instead)
+    reproduce(name, output=Path("elsewhere"))
     assert asked == [Path("elsewhere")]
-    assert capsys.readouterr().out.strip() == (RESULTS_FOLDER / "merging.md").read_text().strip()
+    assert capsys.readouterr().out.strip() == (RESULTS_FOLDER / f"{name}.md").read_text().strip()
 
 
-def test_of_the_controls_those_that_are_named_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[list[str]] = []
+def test_what_is_no_experiment_is_refused_with_those_that_are() -> None:
+    with pytest.raises(typer.BadParameter, match="'trios' is no experiment; known are kv-small, trio, merging, joined"):
+        reproduce("trios")
 
-    def instead(output: Path, experiments: dict[str, Any]) -> dict[str, Any]:
-        asked.append(list(experiments))
+
+def test_a_scale_that_an_experiment_does_not_have_is_refused() -> None:
+    with pytest.raises(typer.BadParameter, match="trio has only small"):
+        reproduce("trio", scale=Scale.LARGE)
+
+
+def test_of_the_controls_those_that_are_named_are_made(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[tuple[list[str], str]] = []
+
+    def instead(output: Path, entries: dict[str, Any], *, scale: str) -> dict[str, Any]:
+        asked.append((list(entries), scale))
         return {}
 
     monkeypatch.setattr(controls, "reproduce", instead)
-    reproduce(Demo.CONTROLS)
-    reproduce(Demo.CONTROLS, only=["tetum"])
-    assert asked == [list(EXPERIMENTS), ["tetum"]]
-    message = f"no experiment with controls is called 'tetun'; there are {', '.join(EXPERIMENTS)}."
-    with pytest.raises(TrainError, match=f"^{re.escape(message)}$"):
-        reproduce(Demo.CONTROLS, only=["tetun"])
+    reproduce("controls")
+    reproduce("controls", only=["tetum"], scale=Scale.LARGE)
+    assert asked == [(list(ENTRIES), "small"), (["tetum"], "large")]
+    assert "| CALM, table 5 |" in capsys.readouterr().out
+
+
+def test_a_part_that_there_is_not_is_refused() -> None:
+    with pytest.raises(typer.BadParameter, match=r"'tetun' is no part of controls, which has only kv-small, tetum"):
+        reproduce("controls", only=["tetun"])
+    with pytest.raises(typer.BadParameter, match=r"'kv' is no part of trio, which has no parts"):
+        reproduce("trio", only=["kv"])

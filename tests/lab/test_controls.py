@@ -14,9 +14,9 @@ from orchestra.errors import TrainError
 from orchestra.lab import control_rows, controls
 from orchestra.lab.batches import encode
 from orchestra.lab.control_rows import ROWS, Place, lora, num_learning
+from orchestra.lab.controlled import Controlled, exact, losses, nats
 from orchestra.lab.controls_report import report, summary
 from orchestra.lab.exercises import encode_with_twins, example, exercise
-from orchestra.lab.experiment import Experiment, exact, losses, nats
 from orchestra.lab.fitting import Fit
 from orchestra.lab.keys import domain
 from orchestra.lab.models import small_llama
@@ -43,9 +43,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory, words: PreTrainedTokenizerF
 
 
 @pytest.fixture(scope="module")
-def experiment(folder: Path, words: PreTrainedTokenizerFast) -> Experiment:
+def experiment(folder: Path, words: PreTrainedTokenizerFast) -> Controlled:
     last = {"augment_layer": 1, "anchor_layer": "embedding"}
-    return Experiment(
+    return Controlled(
         name="tiny",
         about="Keys.",
         anchor=folder / "anchor",
@@ -69,9 +69,9 @@ Record = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory, experiment: Experiment) -> tuple[Path, Record]:
+def results(tmp_path_factory: pytest.TempPathFactory, experiment: Controlled) -> tuple[Path, Record]:
     output: Path = tmp_path_factory.mktemp("output")
-    return output, controls.reproduce(output, {"tiny": lambda _: experiment})["tiny"]
+    return output, controls.reproduce(output, {"tiny": lambda *_: experiment})["tiny"]
 
 
 def test_every_row_is_made_but_for_an_augment_that_cannot_be_asked(results: tuple[Path, Record]) -> None:
@@ -98,19 +98,19 @@ def test_of_the_rates_that_with_the_lowest_loss_is_taken(results: tuple[Path, Re
 
 
 def test_a_second_run_makes_nothing_again(
-    results: tuple[Path, Record], experiment: Experiment, monkeypatch: pytest.MonkeyPatch
+    results: tuple[Path, Record], experiment: Controlled, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output, found = results
     kept = output / "benchmarks/results/controls.json"
     before = kept.read_bytes()
     monkeypatch.setattr(control_rows, "fit", None)
     monkeypatch.setattr(control_rows, "load", None)
-    assert controls.reproduce(output, {"tiny": lambda _: experiment})["tiny"] == found
+    assert controls.reproduce(output, {"tiny": lambda *_: experiment})["tiny"] == found
     assert kept.read_bytes() == before
     assert (output / "benchmarks/results/controls.md").read_text() == report(json.loads(before))
 
 
-def test_another_budget_starts_anew(results: tuple[Path, Record], experiment: Experiment) -> None:
+def test_another_budget_starts_anew(results: tuple[Path, Record], experiment: Controlled) -> None:
     other = replace(experiment, fit=replace(FIT, steps=2))
     assert other.digest != experiment.digest
     found = next(controls.run(other, results[0] / "runs/controls"))
@@ -118,7 +118,7 @@ def test_another_budget_starts_anew(results: tuple[Path, Record], experiment: Ex
 
 
 @pytest.fixture
-def place(experiment: Experiment, tmp_path: Path) -> Place:
+def place(experiment: Controlled, tmp_path: Path) -> Place:
     return Place(experiment, tmp_path)
 
 
@@ -199,7 +199,7 @@ def test_a_loss_is_that_of_what_is_learnt(place: Place, words: PreTrainedTokeniz
         assert model(ids, labels=labels).loss.item() == pytest.approx(loss, abs=1e-5)
 
 
-def test_leads_and_losses_point_the_way_that_they_say(experiment: Experiment) -> None:
+def test_leads_and_losses_point_the_way_that_they_say(experiment: Controlled) -> None:
     values = {"keys": [1.0, 0.0, 1.0, 1.0], "digits": [1.0, 1.0, 0.0], "texts": [0.5] * 7}
     worse = {"keys": [0.0, 0.0, 1.0, 0.0], "digits": [0.0, 1.0, 0.0], "texts": [0.75] * 7}
     found = {name: {"trained": 0, "values": values} for name in ("anchor", "composed")}

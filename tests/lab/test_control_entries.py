@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from orchestra.lab import reproduce
-from orchestra.lab.controlled import EXPERIMENTS, of_demo
+from orchestra.lab.control_entries import ENTRIES, of_demo
 from orchestra.lab.recipe import recipes
 
 ROOT = Path(__file__).parents[2]
@@ -28,4 +28,4 @@ def test_the_controls_of_a_demo_learn_as_its_stack_did(demo: str, augment: str) 
 
 
 def test_an_experiment_is_called_what_it_is_registered_as() -> None:
-    assert {name: make(ROOT).name for name, make in EXPERIMENTS.items()} == {name: name for name in EXPERIMENTS}
+    assert {name: make(ROOT, "small").name for name, make in ENTRIES.items()} == {name: name for name in ENTRIES}
