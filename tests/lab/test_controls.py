@@ -17,7 +17,7 @@ from orchestra.lab.control_rows import ROWS, Place, lora, num_learning
 from orchestra.lab.controlled import Controlled, exact, losses, nats
 from orchestra.lab.controls_report import report, summary
 from orchestra.lab.exercises import encode_with_twins, example, exercise
-from orchestra.lab.fitting import Fit
+from orchestra.lab.fitting import Fit, prompts
 from orchestra.lab.keys import domain
 from orchestra.lab.models import small_llama
 from orchestra.lab.table import Table
@@ -213,3 +213,31 @@ def test_lora_without_its_package_says_how_to_get_it(place: Place, monkeypatch: 
     monkeypatch.setitem(sys.modules, "peft", None)
     with pytest.raises(TrainError, match=r"^LoRA needs peft: pip install 'orchestra-lm\[eval\]'\.$"):
         lora(place.anchor(), num_weights=1, seed=0)
+
+
+def test_rows_without_a_bridge_learn_without_twins(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = [exercise(random.Random(0), KEYS)]
+    twins: dict[str, bool] = {}
+
+    def noted(model: Any, lesson: Any, made: Any, settings: Fit, *, checkpoint: Path, title: str) -> float:
+        twins[title] = made(drawn).twins is not None
+        return 0.0
+
+    monkeypatch.setattr(control_rows, "fit", noted)
+    place.experiment = replace(place.experiment, lora_rates=(1e-3,))
+    for name in ("composed", "vanilla augment", "LoRA", "anchor fine-tuned"):
+        ROWS[name](place)
+    assert {title for title, there in twins.items() if there} == {"tiny: composed", "tiny: vanilla"}
+    assert {title for title, there in twins.items() if not there} >= {"tiny: lora", "tiny: fine-tuned"}
+
+
+def test_an_augment_that_reads_prompts_is_told_that_they_end_before_the_answer(
+    place: Place, words: PreTrainedTokenizerFast
+) -> None:
+    batch = encode(words, rows(4))
+    reader = place.composed(place.experiment.augment, place.experiment.bridges, context="prompt")
+    told = prompts(reader, batch)["prompt_length"]
+    asked = words(["".join(text for text, learnt in row if not learnt) for row in rows(4)])["input_ids"]
+    assert told.tolist() == [len(ids) for ids in asked]
+    assert prompts(place.composed(place.experiment.augment, place.experiment.bridges), batch) == {}
+    assert losses(reader, batch) == losses(place.anchor(), batch)  # a fresh stack is silent

@@ -136,6 +136,22 @@ def test_asked_again_nothing_is_trained_and_nothing_loaded(
     assert swap(base / "graph.json", whole[1]) == whole[2]
 
 
+def test_what_is_there_may_be_discarded(base: Path, spec: Spec, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = spec(PROMPT, budget={"steps": 1})
+    first = swap(base / "graph.json", one)
+    trained: list[str] = []
+
+    def noted(model: Any, told: TrainSpec) -> None:
+        trained.append(told.output.name)
+        train(model, told)
+
+    monkeypatch.setattr(swapping, "train", noted)
+    assert swap(base / "graph.json", one) == first
+    assert trained == []
+    assert swap(base / "graph.json", replace(one, budget={"steps": 1, "resume": False})) == first
+    assert trained == ["kv-original", "kv-prompt-only"]
+
+
 def test_the_same_model_in_the_augments_place_gives_the_very_bridges_of_the_original(
     base: Path, spec: Spec, tmp_path: Path
 ) -> None:
