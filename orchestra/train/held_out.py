@@ -71,10 +71,10 @@ def repeated(train: Sequence[Example], held_out: Sequence[Example]) -> int:
 def score(
     model: ComposedModel, examples: Sequence[Example], *, batch_size: int, asked: int, pad_id: int, bf16: bool
 ) -> Scores:
-    """Read every record, and complete the prompts of the first that have one.
+    """Read every record, and complete the prompts of those that have one.
 
     Args:
-        asked: how many prompts are completed at most.
+        asked: how many prompts are completed at most, from all over the records.
     """
     if model.tokenizer is None:
         raise TrainError("held-out records are text, and the anchor has no tokenizer: add its tokenizer.json.")
@@ -90,13 +90,20 @@ def score(
             each = functional.cross_entropy(logits.transpose(1, 2), wanted, ignore_index=NO_LOSS, reduction="none")
             losses += each.sum(1).tolist()
             tokens += (wanted != NO_LOSS).sum(1).tolist()
-        prompts = [example for example in examples if example.num_prompt][:asked]
+        prompts = _spread([example for example in examples if example.num_prompt], asked)
         exact = [
             right
             for start in range(0, len(prompts), batch_size)
             for right in _exact(model, model.tokenizer, prompts[start : start + batch_size], pad_id)
         ]
     return Scores(losses=tuple(losses), tokens=tuple(tokens), exact=tuple(exact))
+
+
+def _spread(examples: Sequence[Example], count: int) -> Sequence[Example]:
+    """So many of them at most, evenly spaced: a file may be sorted."""
+    if len(examples) <= count:
+        return examples
+    return [examples[at * len(examples) // count] for at in range(count)]
 
 
 def _exact(

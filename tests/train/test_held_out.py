@@ -9,6 +9,7 @@ import torch
 import orchestra
 from orchestra.errors import DataError
 from orchestra.runtime.model import ComposedModel
+from orchestra.train import held_out
 from orchestra.train.encode import Example, read_examples
 from orchestra.train.held_out import repeated, score, split
 from tests import tiny
@@ -64,12 +65,26 @@ def test_only_so_many_are_asked_and_a_text_without_a_prompt_never(model: Compose
     assert (len(found.losses), len(found.exact)) == (3, 1)
 
 
+def test_those_that_are_asked_come_from_all_over_the_records(
+    model: ComposedModel, examples: tuple[Example, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Example] = []
+
+    def noted(_model: Any, _tokenizer: Any, some: list[Example], _pad_id: int) -> list[bool]:
+        asked.extend(some)
+        return [True] * len(some)
+
+    monkeypatch.setattr(held_out, "_exact", noted)
+    score(model, examples, batch_size=2, asked=5, pad_id=0, bf16=False)
+    assert asked == [examples[at] for at in (0, 3, 6, 10, 13)]
+
+
 def test_records_that_are_alike_fall_on_the_same_side(write: Write, tmp_path: Path) -> None:
     lines = [json.dumps({"prompt": f"p{index % 11}", "completion": "c"}) for index in range(44)]
     parts = split(write(*lines), tmp_path / "parts", share=SHARE, seed=0)
-    trained, held_out = (path.read_text().splitlines() for path in parts)
-    assert len(trained) + len(held_out) == len(lines)
-    assert not {*trained} & {*held_out}
+    trained, apart = (path.read_text().splitlines() for path in parts)
+    assert len(trained) + len(apart) == len(lines)
+    assert not {*trained} & {*apart}
     again = split(tmp_path / "pairs.jsonl", tmp_path / "again", share=SHARE, seed=0)
     assert [path.read_bytes() for path in again] == [path.read_bytes() for path in parts]
     other = split(tmp_path / "pairs.jsonl", tmp_path / "other", share=SHARE, seed=1)
@@ -78,8 +93,8 @@ def test_records_that_are_alike_fall_on_the_same_side(write: Write, tmp_path: Pa
 
 def test_a_share_is_a_share(write: Write, tmp_path: Path) -> None:
     lines = [json.dumps({"prompt": f"p{index}", "completion": "c"}) for index in range(1000)]
-    _, held_out = split(write(*lines), tmp_path / "parts", share=0.1, seed=0)
-    assert 70 < len(held_out.read_text().splitlines()) < 130
+    _, apart = split(write(*lines), tmp_path / "parts", share=0.1, seed=0)
+    assert 70 < len(apart.read_text().splitlines()) < 130
 
 
 def test_too_few_records_to_hold_some_out_are_refused(write: Write, tmp_path: Path) -> None:
