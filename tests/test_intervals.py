@@ -46,3 +46,12 @@ def test_a_gain_is_surer_than_two_means_where_the_same_questions_are_hard_for_bo
 def test_a_gain_needs_the_same_questions() -> None:
     with pytest.raises(ValueError, match="shorter"):
         gain([1.0, 0.0], [1.0])
+
+
+def test_sums_over_many_count_as_many() -> None:
+    found = mean([2.0, 12.0, 2.0], [1, 4, 1])  # 2, 3 and 2 each
+    assert found.value == pytest.approx(16 / 6)
+    assert 2 <= found.low < found.value < found.high <= 3
+    assert gain([4.0, 12.0], [2.0, 4.0], [1, 4]).value == pytest.approx(2)
+    same = gain([4.0, 12.0], [2.0, 4.0], [1, 4])
+    assert (same.low, same.high) == pytest.approx((2, 2))
