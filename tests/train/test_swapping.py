@@ -16,10 +16,12 @@ import orchestra
 from orchestra.errors import DataError, TrainError
 from orchestra.io.bundle import read_config
 from orchestra.train import Swap, SwapResult, SwapSpec, TrainSpec, swap, swapping, train
+from orchestra.train.encode import read_examples
+from orchestra.train.held_out import score
 from orchestra.train.swap_spec import parse
 from orchestra.train.trainer import BridgeTrainer
 from tests import folders
-from tests.train.conftest import records, write_graph
+from tests.train.conftest import records, tiny_tokenizer, write_graph
 
 BUDGET = {"steps": 5, "batch_size": 4, "learning_rate": 1e-2, "schedule": "cosine", "warmup": 2, "seed": 3}
 ROWS = 3
@@ -109,6 +111,19 @@ def test_a_control_has_a_graph_that_loads_it_and_a_bundle_that_says_the_same_bud
         only = {"prompt_only": "kv"} if row.name == "kv=prompt-only" else {}
         assert told == {**recipe, **only}
         assert str(base) not in row.graph.read_text()
+
+
+def test_a_row_is_scored_with_its_own_augment_on(base: Path, whole: tuple[Path, SwapSpec, SwapResult]) -> None:
+    graphs = {"kv, as it is": base / "graph.json"} | {row.name: row.graph for row in whole[2].rows[2:]}
+    examples = read_examples(base / "others.jsonl", tiny_tokenizer(), max_length=None, vocab_size=23)
+    losses = {}
+    for name, graph in graphs.items():
+        assert graph is not None
+        with (model := orchestra.load(graph)).only("kv"):
+            found = score(model, examples, batch_size=4, asked=1, pad_id=0, bf16=False)
+        losses[name] = sum(found.losses) / sum(found.tokens)
+    assert {row.name: row.loss.value for row in whole[2].rows[1:]} == pytest.approx(losses)
+    assert len({row.loss.value for row in whole[2].rows}) == len(whole[2].rows)
 
 
 def test_what_stands_in_the_augments_place_is_what_the_swap_says(
