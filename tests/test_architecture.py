@@ -33,10 +33,12 @@ def test_the_paper_half_and_its_commands_import_nothing_heavy() -> None:
         "checking",
         "plan",
         "draw",
+        "cost.tables",
+        "cost.config",
         "paper",
         "compat",
     )
-    commands = ("cli", "cli.check", "cli.plan", "cli.compat", "cli.show", "cli.schema")
+    commands = ("cli", "cli.check", "cli.plan", "cli.compat", "cli.cost", "cli.show", "cli.schema")
     assert modules_after(";".join(f"import orchestra.{module}" for module in (*paper_half, *commands))) == set()
 
 

@@ -18,6 +18,7 @@ from orchestra.io.hosted import Hub, cached
 COMMANDS = {
     "check": "List every problem of a graph, without loading a weight.",
     "plan": "Show what a graph would run, and what each augment adds.",
+    "cost": "Show what a graph costs, and what LoRA, fine-tuning and separate models would.",
     "compat": "Say whether bundles that were trained apart join in one graph, and why not.",
     "show": "Draw a graph: as a tree here, or as SVG into a file.",
     "schema": "Print the JSON Schema of graph documents.",

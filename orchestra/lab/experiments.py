@@ -4,9 +4,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from orchestra.errors import TrainError
 from orchestra.lab import controls, controls_report, joined, joined_report, merging, merging_report, reproduce, results
 from orchestra.lab.control_entries import ENTRIES, Entries
 from orchestra.lab.recipe import Recipe, recipes
@@ -47,6 +50,18 @@ def experiments() -> Mapping[str, Experiment]:
             run=lambda output, _: merging.reproduce(output),
             tell=merging_report.report,
         ),
+        "translation": Experiment(
+            about="SmolLM2 translates out of Macedonian through gemma-3-270m",
+            run=partial(_contest, "translation"),
+            tell=lambda results: _told("translation", results),
+            scales=(Scale.SMALL, Scale.LARGE),
+        ),
+        "code": Experiment(
+            about="stories15M completes, writes and explains code through a small model of Python",
+            run=partial(_contest, "code"),
+            tell=lambda results: _told("code", results),
+            scales=(Scale.SMALL, Scale.LARGE),
+        ),
         "joined": Experiment(
             about="stacks trained apart and joined: one to five",
             run=lambda output, _: joined.reproduce(output),
@@ -72,3 +87,27 @@ def _demo(recipe: Recipe) -> Experiment:
 
 def _run_demo(recipe: Recipe, output: Path, _: Scale) -> dict[str, Any]:
     return reproduce.reproduce(output, recipe)
+
+
+def _contest(name: str, output: Path, scale: Scale) -> dict[str, Any]:
+    module = _module(name, "experiment")
+    results: dict[str, Any] = module.reproduce(output, module.LARGE if scale is Scale.LARGE else None)
+    return results
+
+
+def _told(name: str, results: dict[str, Any]) -> str:
+    told: str = _module(name, "table").markdown(results)
+    return told
+
+
+def _module(experiment: str, module: str) -> Any:
+    """A module of an experiment that needs what not everybody has installed.
+
+    Raises:
+        TrainError: peft, sacrebleu, gguf or accelerate is missing.
+    """
+    missing = [name for name in ("peft", "sacrebleu", "gguf", "accelerate") if find_spec(name) is None]
+    if missing:
+        needed = " and ".join(missing)
+        raise TrainError(f"the experiment {experiment} needs {needed}: pip install 'orchestra-lm[eval,gguf]'.")
+    return import_module(f"orchestra.lab.{experiment}.{module}")

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from tests.real import onnx
+from orchestra.lab.weights import onnx
 
 _LINEAR = re.compile(r"/model/(layers\.\d+/(?:self_attn|mlp)/\w+_proj)/MatMul")
 _FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")

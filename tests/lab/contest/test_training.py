@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmarks.translation.text import Batch
-from benchmarks.translation.training import Settings, fit, loss, mean_loss
+from orchestra.lab.contest.records import Batch
+from orchestra.lab.contest.training import Settings, fit, loss, mean_loss
 
 VOCABULARY = 11
 

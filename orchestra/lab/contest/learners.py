@@ -11,10 +11,10 @@ from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-import orchestra
-from benchmarks.translation.text import Batch
-from benchmarks.translation.training import Logits
-from orchestra import ComposedModel
+from orchestra.api import load
+from orchestra.lab.contest.records import Batch
+from orchestra.lab.contest.training import Logits
+from orchestra.runtime.model import ComposedModel
 
 LINEARS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
@@ -38,6 +38,13 @@ class Learner:
         return sum(weight.numel() for weight in self.weights)
 
 
+def whole(folder: Path, device: str = "cpu") -> Learner:
+    """All weights of a model, held in fp32: a step of fine-tuning is too small for bf16."""
+    model = plain(folder, device).float()
+    model.set_attn_implementation("eager")
+    return Learner(model=model, weights=list(model.parameters()), prepare=_plain_reader(model))
+
+
 def lora(folder: Path, *, num_weights: int, device: str = "cpu") -> Learner:
     """A LoRA on every linear layer of a model, of the least rank with as many parameters as asked for."""
     model = plain(folder, device)
@@ -45,20 +52,20 @@ def lora(folder: Path, *, num_weights: int, device: str = "cpu") -> Learner:
     shapes = [m.weight.shape for name, m in model.named_modules() if name.endswith(LINEARS)]
     rank = math.ceil(num_weights / sum(sum(shape) for shape in shapes))
     adapted: Any = get_peft_model(model, LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=list(LINEARS)))
+    learnt = [weight for weight in adapted.parameters() if weight.requires_grad]
+    return Learner(model=adapted, weights=learnt, prepare=_plain_reader(adapted))
 
-    def prepare(_batches: Sequence[Batch]) -> Logits:
-        def logits(_number: int, batch: Batch) -> Tensor:
-            told: Tensor = adapted(
-                input_ids=batch.ids,
-                attention_mask=batch.valid,
-                use_cache=False,
-                logits_to_keep=_last(batch),
-            ).logits
-            return told
 
-        return logits
+def _plain_reader(model: Any) -> Callable[[Sequence[Batch]], Logits]:
+    """A model that is trained itself makes something new of every text at every step."""
 
-    return Learner(model=adapted, weights=[w for w in adapted.parameters() if w.requires_grad], prepare=prepare)
+    def logits(_number: int, batch: Batch) -> Tensor:
+        told: Tensor = model(
+            input_ids=batch.ids, attention_mask=batch.valid, use_cache=False, logits_to_keep=_last(batch)
+        ).logits
+        return told
+
+    return lambda _batches: logits
 
 
 def bridges(
@@ -77,7 +84,7 @@ def bridges(
         "anchor": {"model": str(anchor), **held},
         "augments": {"augment": {"model": str(augment), **held, "bridges": recipe, "context": context, "tail": tail}},
     }
-    model = orchestra.load(document)
+    model = load(document)
     model.anchor.set_attn_implementation("eager")
     return Learner(model=model, weights=[weight for _, weight in model.trainable()], prepare=_reader(model))
 

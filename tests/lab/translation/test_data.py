@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.translation.data import Pair, messages, pairs, program, split, suits
+from orchestra.lab.translation.data import Pair, messages, pairs, program, split, suits
 
 
 def mo(entries: dict[str, str], *, order: str = "<", charset: str = "utf-8") -> bytes:

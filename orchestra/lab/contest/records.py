@@ -1,4 +1,4 @@
-"""What the models read and write: one form for every row of the table."""
+"""What is read and what is written after it: one form for every row of a table."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
@@ -7,7 +7,13 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from benchmarks.translation.data import Pair
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A prompt, and what should be written after it."""
+
+    prompt: str
+    completion: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,27 +36,21 @@ class Batch:
         return Batch(**{part.name: getattr(self, part.name).to(device) for part in fields(self)})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Form:
-    """How a pair becomes a text."""
-
-    language: str
-
-    def prompt(self, pair: Pair) -> str:
-        """What is read before the translation is written."""
-        return f"{self.language}: {pair.source}\nEnglish:"
-
-    def few(self, shots: Sequence[Pair], pair: Pair) -> str:
-        """The same, after examples."""
-        return "".join(f"{self.prompt(shot)} {shot.english}\n\n" for shot in shots) + self.prompt(pair)
-
-
-def batches(tokenizer: PreTrainedTokenizerBase, form: Form, pairs: Sequence[Pair], *, size: int) -> list[Batch]:
-    """Batches of pairs that are alike in length, shortest first."""
-    rows = [(tokenizer(form.prompt(pair))["input_ids"], tokenizer(f" {pair.english}")["input_ids"]) for pair in pairs]
-    rows = [(prompt, [*completion, tokenizer.eos_token_id]) for prompt, completion in rows]
+def batches(tokenizer: PreTrainedTokenizerBase, records: Sequence[Record], *, size: int) -> list[Batch]:
+    """Batches of records that are alike in length, shortest first; each completion ends with the end of the text."""
+    rows = [_parts(tokenizer, record) for record in records]
     rows.sort(key=lambda row: (len(row[0]) + len(row[1]), row))
     return [_batch(rows[at : at + size], int(tokenizer.eos_token_id)) for at in range(0, len(rows), size)]
+
+
+def _parts(tokenizer: PreTrainedTokenizerBase, record: Record) -> tuple[list[int], list[int]]:
+    """The tokens of a prompt as a model is asked it, and those of the rest with the end."""
+    prompt: list[int] = tokenizer(record.prompt)["input_ids"]
+    whole: list[int] = tokenizer(record.prompt + record.completion)["input_ids"]
+    rest = whole[len(prompt) :]
+    if whole[: len(prompt)] != prompt:  # a token would span both
+        rest = tokenizer(record.completion, add_special_tokens=False)["input_ids"]
+    return prompt, [*rest, int(tokenizer.eos_token_id)]
 
 
 def _batch(rows: Sequence[tuple[list[int], list[int]]], pad: int) -> Batch:
@@ -68,7 +68,7 @@ def _left(row: list[int], length: int, fill: int) -> list[int]:
     return [fill] * (length - len(row)) + row
 
 
-def alike(pairs: Sequence[Pair], size: int) -> Iterator[list[int]]:
-    """Indices of pairs, those that are alike in length together."""
-    order = sorted(range(len(pairs)), key=lambda number: len(pairs[number].source))
+def alike(prompts: Sequence[str], size: int) -> Iterator[list[int]]:
+    """Indices of prompts, those that are alike in length together."""
+    order = sorted(range(len(prompts)), key=lambda number: len(prompts[number]))
     return (order[at : at + size] for at in range(0, len(order), size))

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from benchmarks.translation.text import Batch
-from benchmarks.translation.training import Logits
+from orchestra.lab.contest.records import Batch
+from orchestra.lab.contest.training import Logits
 from orchestra.nn.bridge import Bridge
 
 
