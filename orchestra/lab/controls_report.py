@@ -75,8 +75,9 @@ def _section(one: Mapping[str, Any]) -> list[str]:
     known = one["known"]
     own = [task for task in units if task not in known]
     fit = ", ".join(f"{key.replace('_', ' ')} {value:g}" for key, value in one["fit"].items())
+    asked = ", ".join(f"{key} {value}" for key, value in one["settings"].items())
     lines = [
-        f"{one['about']} Bridges: {fit}. Vanilla augment: {one['vanilla_is']}.",
+        f"{one['about']} Bridges: {fit}. Vanilla augment: {one['vanilla_is']}. Asked: {asked}.",
         "",
         *_table(
             ["trained", *own], {name: [_trained(row), *_cells(row["scores"], own, units)] for name, row in rows.items()}

@@ -241,3 +241,9 @@ def test_an_augment_that_reads_prompts_is_told_that_they_end_before_the_answer(
     assert told.tolist() == [len(ids) for ids in asked]
     assert prompts(place.composed(place.experiment.augment, place.experiment.bridges), batch) == {}
     assert losses(reader, batch) == losses(place.anchor(), batch)  # a fresh stack is silent
+
+
+def test_the_committed_table_is_that_of_the_committed_results() -> None:
+    shipped = Path(__file__).parents[2] / "benchmarks/results"
+    committed = json.loads((shipped / "controls.json").read_text(encoding="utf-8"))
+    assert (shipped / "controls.md").read_text(encoding="utf-8") == report(committed)
