@@ -39,6 +39,8 @@ class ModelFacts:
         conversion: how its file becomes tensors, for one that is not safetensors.
         origin: whence on the Hub it came; None for one that did not.
         merge: how it is made, for one that is merged of others.
+        parents: of a merge, whence on the Hub each of its models came, by their numbers.
+        adapters: likewise each adapter that is added to one of them.
     """
 
     source: str
@@ -53,10 +55,20 @@ class ModelFacts:
     conversion: str | None = None
     origin: Origin | None = None
     merge: Merge | None = None
+    parents: tuple[Origin | None, ...] = ()
+    adapters: tuple[Origin | None, ...] = ()
+
+    @property
+    def origins(self) -> tuple[Origin, ...]:
+        """The repositories that its weights come from, those of adapters apart."""
+        merged = self.parents[: self.merge.merged] if self.merge else (self.origin,)
+        return tuple(origin for origin in merged if origin is not None)
 
     @property
     def name(self) -> str:
-        """What people call it: its id on the Hub, else the name of its folder."""
+        """What people call it: its id on the Hub, else the name of its folder, or what it is merged of."""
+        if self.merge is not None:
+            return self.source
         return self.origin.repo if self.origin else PurePath(self.source).name
 
 

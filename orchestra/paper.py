@@ -13,7 +13,7 @@ from orchestra.errors import GraphError
 from orchestra.graph import ModelFacts
 from orchestra.io.document import Document, read
 from orchestra.io.facts import gather, model_config
-from orchestra.io.hosted import Fetching, Hub, cached
+from orchestra.io.hosted import Fetching, Hub, cached, weights_of
 from orchestra.io.merge_facts import config_folder, gather_merges
 from orchestra.io.places import Places
 from orchestra.plan import Plan
@@ -73,10 +73,11 @@ def fetched_plan(
         ModelError: a repository has none that are loaded.
     """
     planned = plan(document, hub=hub, known=known, tokenizers=tokenizers)
-    origins = {node.facts.origin for node in (planned.graph.anchor, *planned.graph.augments)}
-    for origin in sorted(filter(None, origins), key=str):
-        hub.weights(origin)
-    return plan(document, hub=hub, known=known, tokenizers=tokenizers) if origins != {None} else planned
+    nodes = (planned.graph.anchor, *planned.graph.augments)
+    needs = {need for node in nodes for need in weights_of(node.facts)}
+    for origin, kind in sorted(needs, key=str):
+        hub.weights(origin, kind)
+    return plan(document, hub=hub, known=known, tokenizers=tokenizers) if needs else planned
 
 
 def shapes(planned: Plan) -> dict[str, Shape]:

@@ -115,11 +115,12 @@ def model_config(source: Path) -> dict[str, Any]:
     return gguf_config(source) if is_gguf(source) else read_json(source / "config.json")
 
 
-def model_facts(folder: Path, *, origin: Origin | None = None) -> ModelFacts:
+def model_facts(folder: Path, *, origin: Origin | None = None, headers: Sequence[Tensors] | None = None) -> ModelFacts:
     """Read what a model folder, or a GGUF file, says of itself.
 
     Args:
         origin: of a folder in the Hub's cache, where the weights may not have been fetched yet.
+        headers: of its weights, where they have been read already.
 
     Raises:
         ModelError: no config.json, a config without sizes, or weights that are damaged, pickled, or whole numbers that
@@ -132,8 +133,9 @@ def model_facts(folder: Path, *, origin: Origin | None = None) -> ModelFacts:
         raise ModelError(
             f"{folder}: its config names its weights itself (transformers_weights); call them model.safetensors."
         )
-    absent = origin is not None and not fetched(folder)
-    headers = [] if absent else [read_header(path) for path in weight_files(folder)]
+    absent = origin is not None and headers is None and not fetched(folder)
+    if headers is None:
+        headers = [] if absent else [read_header(path) for path in weight_files(folder)]
     _refuse(folder, why_config(config, sum(len(header.shapes) for header in headers)))
     if not config.get("quantization_config"):
         _refuse_whole_numbers(folder, headers)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from orchestra.graph import Graph, Node, Origin
 from orchestra.io.bundle import BundleConfig
 from orchestra.io.card import metadata, section, text
+from orchestra.io.hosted import weights_of
 from orchestra.plan import num_params
 
 
@@ -16,7 +17,8 @@ def graph_card(repo: str, graph: Graph, configs: Mapping[str, BundleConfig], lic
         configs: of the bundles that lie in the repository, by augment.
         licences: by the id of a model; None where it says none.
     """
-    parents = [node.facts.origin for node in (graph.anchor, *graph.augments) if node.facts.origin is not None]
+    parents = [origin for node in (graph.anchor, *graph.augments) for origin, _ in weights_of(node.facts)]
+    merges = any(node.facts.merge is not None for node in (graph.anchor, *graph.augments))
     count, total = len(graph.augments), sum(map(num_params, graph.sites))
     lines = [
         *metadata((origin.repo for origin in parents), "pipeline_tag: text-generation"),
@@ -25,7 +27,8 @@ def graph_card(repo: str, graph: Graph, configs: Mapping[str, BundleConfig], lic
         *([text(graph.description), ""] if graph.description else []),
         f"The frozen anchor **{text(graph.anchor.facts.name)}** reads {count} frozen "
         f"augment{'s' if count > 1 else ''} through trained bridges ({total:,} parameters). This repository holds the "
-        "graph and its bridges; the models are fetched from their own.",
+        "graph and its bridges; the models are fetched from their own"
+        f"{', and merged by mergekit where they are loaded' if merges else ''}.",
         "",
         "```python",
         "import orchestra",
@@ -43,11 +46,13 @@ def graph_card(repo: str, graph: Graph, configs: Mapping[str, BundleConfig], lic
 
 
 def _row(node: Node, graph: Graph, licences: Mapping[str, str | None]) -> str:
-    origin = node.facts.origin
+    origins, merge = [origin for origin, _ in weights_of(node.facts)], node.facts.merge
     sites = sum(site.augment == node.name for site in graph.sites)
-    commit = f"`{origin.commit[:12]}`" if origin else ""
-    licence = (licences.get(origin.repo) if origin else None) or "not stated"
-    return f"| {node.name} | {text(node.facts.name)} | {commit} | {text(licence)} | {_bridges(node, sites)} |"
+    repos = ", ".join(origin.repo for origin in origins)
+    model = node.facts.name if merge is None else f"{json.loads(merge.recipe)['merge_method']} of {repos}"
+    commit = ", ".join(f"`{origin.commit[:12]}`" for origin in origins)
+    licence = ", ".join(dict.fromkeys(licences.get(origin.repo) or "not stated" for origin in origins)) or "not stated"
+    return f"| {node.name} | {text(model)} | {commit} | {text(licence)} | {_bridges(node, sites)} |"
 
 
 def _bridges(node: Node, sites: int) -> str:

@@ -27,6 +27,7 @@ from orchestra.runtime.links import Link, link, pairs
 from orchestra.runtime.schedule import (
     Pass,
     Trace,
+    Traced,
     inject,
     inject_embedding,
     recompute_in_backward,
@@ -159,9 +160,20 @@ class Runner:
             if into in active and name in reading
         }
 
-    def read(self, reads: Reads, *, cache: ComposedCache | None = None, recompute: bool = False) -> Pass:
-        """Run every augment that has something to read, feeders first, and return the pass that holds their taps."""
-        state = Pass(alignments=reads.alignments, links=reads.links, cache=cache, recompute=recompute)
+    def read(
+        self,
+        reads: Reads,
+        *,
+        cache: ComposedCache | None = None,
+        recompute: bool = False,
+        traces: list[Trace] | None = None,
+    ) -> Pass:
+        """Run every augment that has something to read, feeders first, and return the pass that holds their taps.
+
+        Args:
+            traces: filled with what each bridge does.
+        """
+        state = Pass(alignments=reads.alignments, links=reads.links, cache=cache, recompute=recompute, traces=traces)
         if cache is not None:
             cache.columns.update(reads.columns)
         for name in self._order:
@@ -269,12 +281,11 @@ class Runner:
             given = positions(mask.bool())[:, -ids.shape[1] :]
         return {"position_ids": given}
 
-    def traced(self, ids: Tensor, *, active: Iterable[str], prompt_length: Tensor) -> list[Trace]:
+    def traced(self, ids: Tensor, *, active: Iterable[str], prompt_length: Tensor) -> Traced:
         """Run whole texts without padding once, and return what each bridge did."""
-        state = self.read(self.align(ids, torch.ones_like(ids), active=active, prompt_length=prompt_length))
-        state.traces = []
-        self.answer(state, ids, None, logits_to_keep=1)
-        return state.traces
+        reads, traces = self.align(ids, torch.ones_like(ids), active=active, prompt_length=prompt_length), list[Trace]()
+        logits = self.answer(self.read(reads, traces=traces), ids, None).logits
+        return Traced(traces=tuple(traces), alignments=reads.alignments, logits=logits)
 
 
 def _anchor_view(plan: Plan, anchor: PreTrainedModel, bridges: Sequence[Bridge]) -> Part:

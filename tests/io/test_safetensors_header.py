@@ -60,7 +60,7 @@ def test_a_file_shorter_than_its_header_is_not_whole(tmp_path: Path, content: by
 
 
 def test_an_absurd_header_is_refused_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestra.io.safetensors_header._MAX_HEADER_BYTES", 50)
+    monkeypatch.setattr("orchestra.io.safetensors_header.MAX_HEADER_BYTES", 50)
     assert refusal(tmp_path / "w", WHOLE) == "is not a whole safetensors file; fetch or save it again."
 
 

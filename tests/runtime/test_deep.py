@@ -275,9 +275,9 @@ def test_activations_are_kept_in_an_augment_that_is_fed_and_in_no_other() -> Non
         assert not any(hidden.requires_grad for hidden in taken(composed, tokens()).taps.values())
 
 
-def test_what_a_bridge_adds_to_the_anchor_is_told_and_what_is_added_to_augments_is_not() -> None:
-    composed = made("beside", "ids")
-    assert [trace.bridge.site.into for trace in composed.traced(tokens(1))] == ["anchor"] * 6
+def test_what_bridges_add_is_told_of_augments_as_of_the_anchor() -> None:
+    traces = made("beside", "ids").traced(tokens(1)).traces
+    assert [trace.bridge.site.into for trace in traces] == ["second"] * 3 + ["anchor"] * 6
 
 
 def test_a_stack_is_named_by_augment_and_target() -> None:
