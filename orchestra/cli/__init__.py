@@ -26,7 +26,7 @@ COMMANDS = {
     "push": "Upload a graph with its bridges, or a bundle, to the Hub.",
     "pull": "Fetch a graph with its bridges, or a bundle, from the Hub.",
     "generate": "Continue a prompt with a composition.",
-    "ablate": "Answer one prompt with all augments, without each of them, and with none.",
+    "ablate": "Answer one prompt without each augment; or train and score what another in its place would give.",
     "contributions": "Show what each bridge adds at each token, and what the next one loses without each augment.",
     "eval": "Score a composition in tasks, and what is left of it without some of its augments.",
     "train": "Train the bridges of a graph.",
