@@ -54,7 +54,8 @@ class Source:
 
     def bundle(self, name: str) -> Path | None:
         """The folder of an augment's bundle; None where its bridges are fresh."""
-        bundle = self.node(name).bundle
+        self.node(name)
+        (bundle,) = (stack.bundle for stack in self.plan.graph.stacks if stack.augment == name)
         return None if bundle is None else Path(bundle)
 
 

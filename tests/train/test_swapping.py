@@ -105,9 +105,9 @@ def test_a_control_has_a_graph_that_loads_it_and_a_bundle_that_says_the_same_bud
     recipe = read_config(base / "bridges/kv").recipe
     for row in whole[2].rows[2:]:
         assert row.graph is not None
-        (node,) = orchestra.load(row.graph).plan.graph.augments
-        assert node.bundle == str(row.graph.parent.resolve() / "kv")
-        told = read_config(Path(node.bundle)).recipe
+        (stack,) = orchestra.load(row.graph).plan.graph.stacks
+        assert stack.bundle == str(row.graph.parent.resolve() / "kv")
+        told = read_config(Path(stack.bundle)).recipe
         only = {"prompt_only": "kv"} if row.name == "kv=prompt-only" else {}
         assert told == {**recipe, **only}
         assert str(base) not in row.graph.read_text()
