@@ -1,13 +1,14 @@
 """Which words bridges bring: whether what the anchor reads at a foreign word is nearest to the English one."""
 
 import random
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from orchestra.lab.measure import Score
-from orchestra.lab.words.lexicon import GAINS, KNOWN, LOSSES, NOUNS
 from orchestra.lab.words.lessons import Foreign
+from orchestra.lab.words.lexicon import GAINS, KNOWN, LOSSES, NOUNS
 from orchestra.lab.words.stories import Source, Story, story
 from orchestra.lab.words.vocabulary import words_of
 from orchestra.runtime.model import ComposedModel
@@ -35,8 +36,9 @@ def brought(model: ComposedModel, language: Foreign) -> dict[str, Score]:
 def _nearest(model: ComposedModel, told: Story) -> list[str]:
     """The English word that is nearest to what the anchor's first layer gets at each word."""
     english = words_of("english")
-    words = model.tokenizer
-    table: Tensor = model.anchor.get_input_embeddings().weight[words.convert_tokens_to_ids(english)]
+    words: Any = model.tokenizer
+    embed: Any = model.anchor.get_input_embeddings()
+    table: Tensor = embed.weight[words.convert_tokens_to_ids(english)]
     inputs = words(told.text, return_tensors="pt")
     states = model(**inputs, output_hidden_states=True, use_cache=False).hidden_states[0][0, 1:].float()
     return [english[int(at)] for at in torch.cdist(states, table.float()).argmin(-1)]

@@ -1,4 +1,4 @@
-"""What the augment knows: it reads Tetum and Spanish and says the English of each word; of all else it says nothing."""
+"""What the augment knows: the English of each Tetum and Spanish word, and what kind of word it is."""
 
 import random
 from collections.abc import Sequence
@@ -8,10 +8,14 @@ from transformers import PreTrainedTokenizerFast
 
 from orchestra.lab.batches import IGNORED, Batch
 from orchestra.lab.tokenizer import BEGIN_ID, END, END_ID, PAD_ID
-from orchestra.lab.words.lexicon import LANGUAGES
+from orchestra.lab.words.lexicon import KINDS, LANGUAGES
+from orchestra.lab.words.numerals import Word
 from orchestra.lab.words.stories import Source, story
 from orchestra.lab.words.vocabulary import words_of
 
+_KINDS = {word: kind for meaning, kind in KINDS.items() for word in (meaning.tetum, meaning.spanish)}
+_SHARES = (0.1, 0.45, 0.45)  # of English, Tetum and Spanish
+_KIND_SHARE = 0.3
 
 Glossed = tuple[tuple[str, str]]
 """A text and its English, word by word."""
@@ -19,9 +23,15 @@ Glossed = tuple[tuple[str, str]]
 
 def glossed(rng: random.Random, *, events: int) -> Glossed:
     """A story and its English word by word: any words, sentences and numbers; a tenth of all is English."""
-    language = rng.choices(LANGUAGES, (0.1, 0.45, 0.45))[0]
+    language = rng.choices(LANGUAGES, _SHARES)[0]
     told = story(rng, Source(language=language, held_out=None, events=events))
-    return ((f"{told.text} {told.working}", f"{told.english} {told.working}"),)
+    says = (_kind(rng, word) for word in told.words)
+    return ((f"{told.text} {told.working}", f"{' '.join(says)} {told.working}"),)
+
+
+def _kind(rng: random.Random, word: Word) -> str:
+    """The English word, or what kind of word it is: so states of words of a kind have something in common."""
+    return _KINDS.get(word.text, word.english) if rng.random() < _KIND_SHARE else word.english
 
 
 def encode(tokenizer: PreTrainedTokenizerFast, rows: Sequence[Glossed]) -> Batch:
@@ -43,6 +53,9 @@ def encode(tokenizer: PreTrainedTokenizerFast, rows: Sequence[Glossed]) -> Batch
 
 
 def answers(tokenizer: PreTrainedTokenizerFast) -> list[int]:
-    """The tokens that the augment answers with: English words, the numbers that Spanish writes in one word, the end."""
+    """What the augment answers with: English words, kinds of words, numbers that Spanish writes in one, the end."""
     vocabulary = tokenizer.get_vocab()
-    return [vocabulary[word] for word in (*words_of("english"), *map(str, range(21, 30)), END)]
+    return [
+        vocabulary[word]
+        for word in (*words_of("english"), *dict.fromkeys(KINDS.values()), *map(str, range(21, 30)), END)
+    ]

@@ -26,7 +26,7 @@ def anchors(settings: Settings, rng: random.Random, step: int) -> Exercise:
 
 
 def bridges(settings: Settings, rng: random.Random, _: int = 0) -> Exercise:
-    """Tetum and Spanish of the words, sentences and numbers that bridges may meet; the fine-tuned anchor has the same."""
+    """Tetum and Spanish of the words, sentences and numbers that bridges may meet, and the fine-tuned anchor."""
     language = rng.choice(FOREIGN)
     allowed = partial(_met, language)
     return story(rng, Source(language=language, allowed=allowed, events=settings.events)).exercise

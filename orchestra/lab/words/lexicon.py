@@ -64,7 +64,12 @@ def _read(rows: str) -> tuple[Meaning, ...]:
 
 
 NOUNS, GAINS, LOSSES = _read(_NOUNS), _read(_GAINS), _read(_LOSSES)
-
+KINDS = {
+    **dict.fromkeys(NOUNS, "things"),
+    **dict.fromkeys(GAINS, "more"),
+    **dict.fromkeys(LOSSES, "fewer"),
+}
+"""What a dictionary says beside the word: that it is a thing, or that one has more or fewer of them afterwards."""
 
 Known = Literal["both", "tetum", "spanish", "neither"]
 """In which language bridges may meet a meaning."""

@@ -60,12 +60,14 @@ _TETUM = {
         | {name} rai/keeps kaixa/boxes {k} no/and kada/each kaixa/boxes iha/has {noun} {n} .
     """,
     "event": """
-        depois/then nia/he {verb} {noun} {n} . ; ohin/today {name} {verb} {noun} {n} . ; {name} mós/also {verb} {noun} {n} .
+        depois/then nia/he {verb} {noun} {n} . ; ohin/today {name} {verb} {noun} {n} .
+        {name} mós/also {verb} {noun} {n} .
         iha/in dadeer/morning nia/he {verb} {noun} {n} .
         | iha/at merkadu/market {name} {verb} {noun} {n} . ; kalan/night nia/he {verb} {noun} {n} .
     """,
     "other": """
-        {name} mós/also iha/has {other} {m} . ; nia/he iha/has {other} {m} mós/also . | no/and nia/he iha/has {other} {m} .
+        {name} mós/also iha/has {other} {m} . ; nia/he iha/has {other} {m} mós/also .
+        | no/and nia/he iha/has {other} {m} .
     """,
     "ask": """
         {noun} hira/many mak/are {name} iha/has agora/now ? ; agora/now {name} iha/has {noun} hira/many ?
@@ -85,8 +87,8 @@ _SPANISH = {
         | {name} guarda/keeps {k} cajas/boxes y/and cada/each caja/boxes tiene/has {n} {noun} .
     """,
     "event": """
-        luego/then {name} {verb} {n} {noun} . ; después/then él/he {verb} {n} {noun} . ; hoy/today {name} {verb} {n} {noun} .
-        por/in la/the mañana/morning ella/she {verb} {n} {noun} .
+        luego/then {name} {verb} {n} {noun} . ; después/then él/he {verb} {n} {noun} .
+        hoy/today {name} {verb} {n} {noun} . ; por/in la/the mañana/morning ella/she {verb} {n} {noun} .
         | en/at el/the mercado/market {name} {verb} {n} {noun} . ; también/also {verb} {n} de/of los/the {noun} .
     """,
     "other": """

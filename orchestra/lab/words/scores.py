@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ class _Kept:
             told = stories(columns()[key], shop.settings)
             return score(made[0], shop.words, [question(one, twin=twin) for one in told]).record()
 
-        return {key: self.once(f"{name}/{key}", lambda key=key: ask(key)) for key in columns()}
+        return {key: self.once(f"{name}/{key}", partial(ask, key)) for key in columns()}
 
 
 def _brought(shop: Workshop) -> dict[str, Any]:

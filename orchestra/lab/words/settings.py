@@ -27,7 +27,9 @@ class Settings:
     easy: float = 0.125
     spanish: float = 0.08
     questions: int = 500
-    anchor: Fit = field(default_factory=lambda: Fit(steps=1600, batch=128, rate=1e-3, warmup=100, noise=0.15))
+    anchor: Fit = field(
+        default_factory=lambda: Fit(steps=1600, batch=128, rate=1e-3, warmup=100, noise=0.15, save_every=100)
+    )
     learn: Fit = field(
         default_factory=lambda: Fit(steps=250, batch=64, rate=1e-3, weight_decay=0.02, warmup=50, seed=1)
     )

@@ -4,7 +4,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from orchestra.lab.tokenizer import BEGIN, END, PAD, UNKNOWN, finished
-from orchestra.lab.words.lexicon import GAINS, LANGUAGES, LOSSES, NAMES, NOUNS
+from orchestra.lab.words.lexicon import GAINS, KINDS, LANGUAGES, LOSSES, NAMES, NOUNS
 from orchestra.lab.words.numerals import NUMERALS
 from orchestra.lab.words.phrases import PHRASES
 
@@ -14,7 +14,9 @@ _MARKS = (*".,?;=+-*",)
 def build() -> PreTrainedTokenizerFast:
     """Make it."""
     spoken = (word for language in LANGUAGES for word in words_of(language))
-    tokens = dict.fromkeys([PAD, BEGIN, END, UNKNOWN, *map(str, range(1000)), *_MARKS, *NAMES, *spoken])
+    tokens = dict.fromkeys(
+        [PAD, BEGIN, END, UNKNOWN, *map(str, range(1000)), *_MARKS, *NAMES, *spoken, *KINDS.values()]
+    )
     tokenizer = Tokenizer(models.WordLevel({token: i for i, token in enumerate(tokens)}, unk_token=UNKNOWN))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     return finished(tokenizer)
