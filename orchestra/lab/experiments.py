@@ -9,6 +9,9 @@ from typing import Any
 
 from orchestra.lab import joined, joined_report, merging, merging_report, reproduce, results
 from orchestra.lab.recipe import Recipe, recipes
+from orchestra.lab.words import report as words_report
+from orchestra.lab.words import scores as words
+from orchestra.lab.words.settings import LARGE, SMALL
 
 
 class Scale(StrEnum):
@@ -49,6 +52,12 @@ def experiments() -> Mapping[str, Experiment]:
             run=lambda output, _: joined.reproduce(output),
             tell=joined_report.report,
         ),
+        "words": Experiment(
+            about="word problems in a language that the anchor never saw, and in one of which it saw some",
+            run=_run_words,
+            tell=words_report.report,
+            scales=(Scale.SMALL, Scale.LARGE),
+        ),
     }
 
 
@@ -58,3 +67,10 @@ def _demo(recipe: Recipe) -> Experiment:
 
 def _run_demo(recipe: Recipe, output: Path, _: Scale) -> dict[str, Any]:
     return reproduce.reproduce(output, recipe)
+
+
+def _run_words(output: Path, scale: Scale) -> dict[str, Any]:
+    """Results of different scales stand side by side."""
+    if scale is Scale.LARGE:
+        return words.reproduce(output, LARGE, name="words-large")
+    return words.reproduce(output, SMALL)

@@ -13,14 +13,12 @@ from orchestra.lab.words.stories import Source, Story, story
 from orchestra.lab.words.vocabulary import words_of
 from orchestra.runtime.model import ComposedModel
 
-_STORIES = 200
-
 
 @torch.no_grad()
-def brought(model: ComposedModel, language: Foreign) -> dict[str, Score]:
+def brought(model: ComposedModel, language: Foreign, *, stories: int = 200) -> dict[str, Score]:
     """By where bridges met a noun or verb: the words whose English is what the first layer gets, most times."""
     rng = random.Random(f"brought/{language}")
-    told = [story(rng, Source(language=language, held_out=None)) for _ in range(_STORIES)]
+    told = [story(rng, Source(language=language, held_out=None)) for _ in range(stories)]
     groups = {meaning.word(language): KNOWN[meaning] for meaning in (*NOUNS, *GAINS, *LOSSES)}
     votes: dict[str, list[bool]] = {word: [] for word in groups}
     for one in told:
