@@ -22,6 +22,7 @@ from orchestra.runtime.model import ComposedModel
 
 AUGMENT = "glosses"
 """The augment's name in the graph."""
+_TRAINED = ("anchor", "augment-learn", "augment-polish", "bridges", "tuned")
 
 
 class Workshop:
@@ -111,9 +112,9 @@ class Workshop:
         }
 
     def cpu_minutes(self) -> dict[str, float]:
-        """What each training took."""
-        clocks = sorted(self.folder.glob("*.time"))
-        return {clock.stem: round(float(clock.read_text()) / 60, 1) for clock in clocks}
+        """What each training of the table took."""
+        clocks = [self.folder / f"{name}.time" for name in _TRAINED]
+        return {clock.stem: round(float(clock.read_text()) / 60, 1) for clock in clocks if clock.is_file()}
 
     @property
     def _plain(self) -> Encode:

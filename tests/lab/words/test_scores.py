@@ -72,9 +72,11 @@ def test_what_is_there_is_not_made_again(output: Path, monkeypatch: pytest.Monke
     assert (output / "benchmarks/results/words.json").read_bytes() == before
 
 
-def test_the_fine_tuned_anchor_is_another_and_the_composed_one_the_same(shop: Workshop) -> None:
+def test_fine_tuning_starts_from_the_anchor_and_composing_leaves_it_as_it_is(shop: Workshop) -> None:
     anchor, tuned = (loaded(folder).state_dict() for folder in (shop.anchor(), shop.tuned()))
     assert any(not torch.equal(anchor[name], tuned[name]) for name in anchor)
+    for name in anchor:
+        torch.testing.assert_close(tuned[name], anchor[name], rtol=0, atol=5 * TINY.rate)
     composed = shop.composed().anchor.state_dict()
     assert all(torch.equal(anchor[name], composed[name]) for name in anchor)
 
