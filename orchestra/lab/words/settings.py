@@ -37,10 +37,10 @@ class Settings:
         default_factory=lambda: Fit(steps=150, batch=64, rate=3e-4, weight_decay=0.02, warmup=50, seed=2)
     )
     bridges: Fit = field(
-        default_factory=lambda: Fit(steps=600, batch=64, rate=3e-3, muon=0.0, weight_decay=0.01, warmup=50)
+        default_factory=lambda: Fit(steps=400, batch=64, rate=3e-3, muon=0.0, weight_decay=0.01, warmup=50)
     )
     tune: Fit = field(
-        default_factory=lambda: Fit(steps=600, batch=64, rate=1e-3, muon=0.0, weight_decay=0.01, warmup=50)
+        default_factory=lambda: Fit(steps=400, batch=64, rate=1e-3, muon=0.0, weight_decay=0.01, warmup=50)
     )
 
     @property
