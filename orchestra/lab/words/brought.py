@@ -37,6 +37,6 @@ def _nearest(model: ComposedModel, told: Story) -> list[str]:
     words: Any = model.tokenizer
     embed: Any = model.anchor.get_input_embeddings()
     table: Tensor = embed.weight[words.convert_tokens_to_ids(english)]
-    inputs = words(told.text, return_tensors="pt")
+    inputs = words(told.text, return_tensors="pt").to(table.device)
     states = model(**inputs, output_hidden_states=True, use_cache=False).hidden_states[0][0, 1:].float()
     return [english[int(at)] for at in torch.cdist(states, table.float()).argmin(-1)]

@@ -9,7 +9,6 @@ from typing import Any
 from transformers import PreTrainedModel
 
 from orchestra.io.checkpoint import write_atomically
-from orchestra.lab.asking import loaded
 from orchestra.lab.exercises import Part, example
 from orchestra.lab.expressions import Example
 from orchestra.lab.measure import score
@@ -35,10 +34,10 @@ def reproduce(output: Path, settings: Settings = SMALL, *, name: str = "words") 
     """
     shop = Workshop(output / "runs" / name, settings)
     made: dict[str, Callable[[], PreTrainedModel]] = {
-        "augment": lambda: loaded(shop.augment()),
-        "anchor": lambda: loaded(shop.anchor()),
+        "augment": lambda: shop.model(shop.augment()),
+        "anchor": lambda: shop.model(shop.anchor()),
         "composed": shop.composed,
-        "tuned": lambda: loaded(shop.tuned()),
+        "tuned": lambda: shop.model(shop.tuned()),
     }
     kept = _Kept(shop.folder / "scores.json")
     results: dict[str, Any] = {

@@ -26,7 +26,7 @@ class Settings:
     events: int = 2
     easy: float = 0.125
     spanish: float = 0.08
-    questions: int = 500
+    questions: int = 300
     anchor: Fit = field(
         default_factory=lambda: Fit(steps=1600, batch=128, rate=1e-3, warmup=100, noise=0.15, save_every=100)
     )

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import LlamaForCausalLM, PreTrainedModel
 
 from orchestra.api import load
@@ -30,10 +31,12 @@ class Workshop:
 
     Attributes:
         words: the tokenizer of all models.
+        device: where models learn and are asked: a GPU where there is one.
     """
 
     def __init__(self, folder: Path, settings: Settings) -> None:
         self.folder, self.settings, self.words = folder, settings, build()
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
 
     def anchor(self) -> Path:
         """The model that can count and reads English, and a little Spanish."""
@@ -56,7 +59,7 @@ class Workshop:
             width, layers = settings.augment_width, settings.augment_layers
             model = self._fresh(width=width, layers=layers, seed=settings.learn.seed)
             for name, size, stage in (("learn", 0.9, settings.learn), ("polish", 0.6, settings.polish)):
-                freeze_answers(model, glossing.answers(self.words), size=size)
+                freeze_answers(model.cpu(), glossing.answers(self.words), size=size)
                 encoded = partial(glossing.encode, self.words)
                 lesson = partial(glossing.glossed, events=settings.events)
                 self._fit(model, f"augment-{name}", lambda rng, _, draw=lesson: draw(rng), encoded, stage)
@@ -103,13 +106,20 @@ class Workshop:
     def document(self, augment: Path | None = None, bundle: Path | None = None) -> dict[str, Any]:
         """The graph, with a fresh stack where no bundle is named."""
         bridges = str(bundle) if bundle else self.settings.stack
+        placed = {"dtype": "float32", "device": self.device}
         return {
             "format": "orchestra/graph@1",
-            "anchor": {"model": str(self.anchor()), "dtype": "float32"},
+            "anchor": {"model": str(self.anchor()), **placed},
             "augments": {
-                AUGMENT: {"model": str(augment or self.augment()), "dtype": "float32", "bridges": bridges},
+                AUGMENT: {"model": str(augment or self.augment()), **placed, "bridges": bridges},
             },
         }
+
+    def model(self, folder: Path) -> PreTrainedModel:
+        """A model from its folder."""
+        found: Any = loaded(folder)
+        placed: PreTrainedModel = found.to(self.device)
+        return placed
 
     def cpu_minutes(self) -> dict[str, float]:
         """What each training of the table took."""
@@ -124,8 +134,9 @@ class Workshop:
         return small_llama(self.words, width=width, layers=layers, inner=3 * width, seed=seed)
 
     def _fit(self, model: PreTrainedModel, name: str, lesson: Any, encoded: Encode, settings: Fit) -> None:
+        placed: Any = model
         with timed(self.folder / f"{name}.time"):
-            fit(model, lesson, encoded, settings, checkpoint=self.folder / f"{name}.pt", title=name)
+            fit(placed.to(self.device), lesson, encoded, settings, checkpoint=self.folder / f"{name}.pt", title=name)
 
     def _once(self, name: str, make: Callable[[], LlamaForCausalLM]) -> Path:
         folder = self.folder / name
