@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from transformers import LlamaForCausalLM, PreTrainedModel
 
 from orchestra.api import load
@@ -18,7 +19,7 @@ from orchestra.lab.fitting import Fit, fit
 from orchestra.lab.models import freeze_answers, small_llama, write_number_embeddings
 from orchestra.lab.words import glossing, lessons
 from orchestra.lab.words.settings import Settings
-from orchestra.lab.words.vocabulary import build
+from orchestra.lab.words.vocabulary import build, words_of
 from orchestra.runtime.model import ComposedModel
 
 AUGMENT = "glosses"
@@ -45,8 +46,10 @@ class Workshop:
             settings = self.settings
             model = self._fresh(width=settings.width, layers=settings.layers, seed=settings.anchor.seed)
             write_number_embeddings(model, self.words)
+            start = model.model.embed_tokens.weight.detach().clone()
             lesson = partial(lessons.anchors, settings)
             self._fit(model, "anchor", lambda rng, step: example(lesson(rng, step)), self._plain, settings.anchor)
+            self._empty_unread(model.cpu(), start)
             return model
 
         return self._once("anchor", make)
@@ -125,6 +128,18 @@ class Workshop:
         """What each training of the table took."""
         clocks = [self.folder / f"{name}.time" for name in _TRAINED]
         return {clock.stem: round(float(clock.read_text()) / 60, 1) for clock in clocks if clock.is_file()}
+
+    @torch.no_grad()
+    def _empty_unread(self, model: LlamaForCausalLM, start: Tensor) -> None:
+        """Empty the rows of foreign words that training never touched.
+
+        A fresh row is as long as a learnt one, and a bridge can only add to it: what it brings would come with noise of
+        its own size at every word that it has not met, and it would learn by heart how to undo that of those it has.
+        """
+        rows: Any = model.model.embed_tokens.weight
+        foreign = [self.words.get_vocab()[word] for language in lessons.FOREIGN for word in words_of(language)]
+        unread = [token for token in foreign if torch.equal(rows[token], start[token])]
+        rows[unread] = 0.0
 
     @property
     def _plain(self) -> Encode:

@@ -15,6 +15,7 @@ from orchestra.lab.words.report import report
 from orchestra.lab.words.scores import question, reproduce
 from orchestra.lab.words.settings import Settings
 from orchestra.lab.words.training import Workshop
+from orchestra.lab.words.vocabulary import words_of
 
 TINY = Fit(steps=2, batch=3, rate=1e-3, muon=0.0, warmup=1, save_every=1)
 SMALL = Settings(
@@ -79,6 +80,15 @@ def test_fine_tuning_starts_from_the_anchor_and_composing_leaves_it_as_it_is(sho
         torch.testing.assert_close(tuned[name], anchor[name], rtol=0, atol=5 * TINY.rate)
     composed = shop.composed().anchor.state_dict()
     assert all(torch.equal(anchor[name], composed[name]) for name in anchor)
+
+
+def test_foreign_words_that_the_anchor_never_read_are_empty_and_no_others(shop: Workshop) -> None:
+    rows = loaded(shop.anchor()).get_input_embeddings().weight
+    words = shop.words.get_vocab()
+    assert all(rows[words[word]].eq(0).all() for word in words_of("tetum"))
+    empty = [word for word in words_of("spanish") if rows[words[word]].eq(0).all()]
+    assert len(empty) > 0
+    assert not any(rows[words[word]].eq(0).all() for word in words_of("english"))
 
 
 def test_a_stack_is_trained_for_another_augment_beside_the_first(shop: Workshop) -> None:
