@@ -13,6 +13,9 @@ from orchestra.errors import TrainError
 from orchestra.lab import controls, controls_report, joined, joined_report, merging, merging_report, reproduce, results
 from orchestra.lab.control_entries import ENTRIES, Entries
 from orchestra.lab.recipe import Recipe, recipes
+from orchestra.lab.words import report as words_report
+from orchestra.lab.words import scores as words
+from orchestra.lab.words.settings import LARGE, SMALL
 
 
 class Scale(StrEnum):
@@ -74,6 +77,12 @@ def experiments() -> Mapping[str, Experiment]:
             scales=tuple(Scale),
             parts={name: partial(_run_controls, {name: make}) for name, make in ENTRIES.items()},
         ),
+        "words": Experiment(
+            about="word problems in a language that the anchor never saw, and in one of which it saw some",
+            run=_run_words,
+            tell=words_report.report,
+            scales=(Scale.SMALL, Scale.LARGE),
+        ),
     }
 
 
@@ -111,3 +120,10 @@ def _module(experiment: str, module: str) -> Any:
         needed = " and ".join(missing)
         raise TrainError(f"the experiment {experiment} needs {needed}: pip install 'orchestra-lm[eval,gguf]'.")
     return import_module(f"orchestra.lab.{experiment}.{module}")
+
+
+def _run_words(output: Path, scale: Scale) -> dict[str, Any]:
+    """Results of different scales stand side by side."""
+    if scale is Scale.LARGE:
+        return words.reproduce(output, LARGE, name="words-large")
+    return words.reproduce(output, SMALL)
