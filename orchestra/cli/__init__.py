@@ -29,7 +29,7 @@ COMMANDS = {
     "probe": "Show what each bridge adds at each token of a text.",
     "train": "Train the bridges of a graph.",
     "merge": "Merge models as a mergekit recipe says, into a new folder.",
-    "reproduce": "Train a shipped demo again, from nothing; interrupted, it goes on from its last checkpoint.",
+    "reproduce": "Run an experiment again, from nothing; interrupted, it goes on from its last checkpoint.",
     "demo": "Ask anchor, augments and composition about atoms that no bridge saw, with every subset of augments.",
 }
 """Every command, and what it does in a sentence: that of its function, so that `--help` imports none of them."""

@@ -1,37 +1,28 @@
-"""`orchestra reproduce`: train a shipped demo again, from nothing."""
+"""`orchestra reproduce`: train a shipped demo or run an experiment again, from nothing."""
 
 import json as jsons
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from orchestra.lab import merging
-from orchestra.lab import reproduce as lab
-from orchestra.lab.merging_report import report as merging_report
-from orchestra.lab.recipe import recipes
-from orchestra.lab.results import report
-
-
-class Demo(StrEnum):
-    """What can be reproduced."""
-
-    KV_SMALL = "kv-small"
-    TRIO = "trio"
-    MERGING = "merging"
+from orchestra.lab.experiments import Scale, experiments
 
 
 def reproduce(
-    name: Annotated[Demo, typer.Argument(help="Which demo.")],
+    name: Annotated[str, typer.Argument(help=f"Which experiment: {', '.join(experiments())}.")],
     output: Annotated[Path, typer.Option(help="Where graphs/, bridges/ and benchmarks/results/ are written.")] = Path(
         "runs"
     ),
+    scale: Annotated[Scale, typer.Option(help="For two cores and two hours, or for a GPU.")] = Scale.SMALL,
     json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
-    """Train a shipped demo again, from nothing; interrupted, it goes on from its last checkpoint."""
-    if name is Demo.MERGING:
-        results, told = merging.reproduce(output), merging_report
-    else:
-        results, told = lab.reproduce(output, recipes()[name]), report
-    typer.echo(jsons.dumps(results, indent=2) if json else told(results))
+    """Run an experiment again, from nothing; interrupted, it goes on from its last checkpoint."""
+    known = experiments()
+    if name not in known:
+        raise typer.BadParameter(f"{name!r} is no experiment; known are {', '.join(known)}", param_hint="NAME")
+    chosen = known[name]
+    if scale not in chosen.scales:
+        raise typer.BadParameter(f"{name} has only {', '.join(chosen.scales)}", param_hint="--scale")
+    results = chosen.run(output, scale)
+    typer.echo(jsons.dumps(results, indent=2) if json else chosen.tell(results))

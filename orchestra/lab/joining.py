@@ -76,9 +76,15 @@ def trained(
     return model
 
 
-def bundle(shop: Workshop, name: str, model: Path, examples: Sequence[Example], settings: Fit) -> str:
-    """The bundle of one augment whose stack is trained with no other in sight."""
-    folder = shop.folder / f"stack-{name}"
+def bundle(
+    shop: Workshop, name: str, model: Path, examples: Sequence[Example], settings: Fit, *, named: str | None = None
+) -> str:
+    """The bundle of one augment whose stack is trained with no other in sight.
+
+    Args:
+        named: what the bundle is called; default: as the augment.
+    """
+    folder = shop.folder / f"stack-{named or name}"
     if not folder.is_dir():
         graph = document(shop.base(), {name: str(model)})
         trained(shop, folder.name, graph, examples, settings).save_stack(name, folder)

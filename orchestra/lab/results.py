@@ -1,8 +1,7 @@
 """Measures a demo: which augments are on, against which domains an expression mixes."""
 
 import random
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import partial
 from itertools import chain, combinations
 from pathlib import Path
@@ -15,6 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from orchestra.lab.exercises import Exercise, encode_with_twins, example, question
 from orchestra.lab.expressions import MAX_VALUE, Example
 from orchestra.lab.fitting import fit
+from orchestra.lab.gates import gates, only_gates_learn
 from orchestra.lab.measure import score
 from orchestra.lab.probe import explained, linear_probe
 from orchestra.lab.recipe import Recipe, Specialist
@@ -130,9 +130,8 @@ def _with_gates(
         columns = [column for column in subsets(recipe.specialists) if len(column) > 1]
         domains = [one.domain for one in columns[index % len(columns)]]
         mixed.append(question(rng, domains, working=index % 3 == 0, seen=True))
-    gates = {name: weight for name, weight in model.named_parameters() if weight.requires_grad and ".gate" in name}
-    learnt = {name: weight.detach().clone() for name, weight in gates.items()}
-    with _only_learning(model, gates):
+    learnt = {name: weight.detach().clone() for name, weight in gates(model).items()}
+    with only_gates_learn(model):
         fit(
             model,
             lambda rng, _: rng.choice(mixed),
@@ -148,22 +147,9 @@ def _with_gates(
         for column in subsets(recipe.specialists)
     }
     with torch.no_grad():
-        for name, weight in gates.items():
+        for name, weight in gates(model).items():
             weight.copy_(learnt[name])
     return found
-
-
-@contextmanager
-def _only_learning(model: ComposedModel, gates: Collection[str]) -> Iterator[None]:
-    """Freeze every other parameter inside a block."""
-    frozen = [weight for name, weight in model.named_parameters() if weight.requires_grad and name not in gates]
-    for weight in frozen:
-        weight.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for weight in frozen:
-            weight.requires_grad_(True)
 
 
 def report(results: dict[str, Any]) -> str:

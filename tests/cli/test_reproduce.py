@@ -3,10 +3,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
-from orchestra.cli.reproduce import Demo, reproduce
+from orchestra.cli.reproduce import reproduce
 from orchestra.lab import merging
 from orchestra.lab import reproduce as lab
+from orchestra.lab.experiments import Scale, experiments
 from orchestra.lab.recipe import Recipe, recipes
 
 RESULTS_FOLDER = Path(__file__).parents[2] / "benchmarks/results"
@@ -27,31 +29,42 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, str]]:
 
 
 def test_the_table_is_printed(told: list[tuple[Path, str]], capsys: pytest.CaptureFixture[str]) -> None:
-    reproduce(Demo.TRIO, output=Path("elsewhere"))
+    reproduce("trio", output=Path("elsewhere"))
     assert "| kv + tetum + python |" in capsys.readouterr().out
     assert told == [(Path("elsewhere"), "trio")]
 
 
 def test_programs_get_json(capsys: pytest.CaptureFixture[str]) -> None:
-    reproduce(Demo.KV_SMALL, json=True)
+    reproduce("kv-small", json=True)
     assert json.loads(capsys.readouterr().out) == RESULTS
 
 
 def test_every_recipe_can_be_asked_for() -> None:
-    assert {demo.value for demo in Demo} == {*recipes(), "merging"}
+    assert set(recipes()) < set(experiments())
 
 
-def test_the_experiment_with_merges_prints_its_own_table(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(("module", "name"), [(merging, "merging")])
+def test_an_experiment_prints_the_table_that_is_committed(
+    module: Any, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    results = json.loads((RESULTS_FOLDER / "merging.json").read_text())
+    results = json.loads((RESULTS_FOLDER / f"{name}.json").read_text())
     asked: list[Path] = []
 
     def instead(output: Path) -> dict[str, Any]:
         asked.append(output)
         return dict(results)
 
-    monkeypatch.setattr(merging, "reproduce", instead)
-    reproduce(Demo.MERGING, output=Path("elsewhere"))
+    monkeypatch.setattr(module, "reproduce", instead)
+    reproduce(name, output=Path("elsewhere"))
     assert asked == [Path("elsewhere")]
-    assert capsys.readouterr().out.strip() == (RESULTS_FOLDER / "merging.md").read_text().strip()
+    assert capsys.readouterr().out.strip() == (RESULTS_FOLDER / f"{name}.md").read_text().strip()
+
+
+def test_what_is_no_experiment_is_refused_with_those_that_are() -> None:
+    with pytest.raises(typer.BadParameter, match="'trios' is no experiment; known are kv-small, trio, merging, joined"):
+        reproduce("trios")
+
+
+def test_a_scale_that_an_experiment_does_not_have_is_refused() -> None:
+    with pytest.raises(typer.BadParameter, match="trio has only small"):
+        reproduce("trio", scale=Scale.LARGE)
