@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from orchestra.lab import joined, joined_report, merging, merging_report, reproduce, results
+from orchestra.lab.kv import report as kv_report
+from orchestra.lab.kv import reproduce as kv
 from orchestra.lab.recipe import Recipe, recipes
 
 
@@ -39,6 +41,12 @@ def experiments() -> Mapping[str, Experiment]:
     """All of them by name."""
     return {
         **{name: _demo(recipe) for name, recipe in recipes().items()},
+        "kv": Experiment(
+            about="25,000 keys onto unique integers, with + - and *: the paper's Table 1",
+            run=kv.reproduce,
+            tell=kv_report.report,
+            scales=tuple(Scale),
+        ),
         "merging": Experiment(
             about="specialists merged, composed, or averaged",
             run=lambda output, _: merging.reproduce(output),

@@ -76,7 +76,7 @@ def fit(
         bar = progress.add_task(title, total=settings.steps, completed=step, loss=loss)
         while step < settings.steps:
             _set_rate(optimizers, settings, step)
-            now = _step(model, weights, optimizers, next(stream), settings, step, loss_of or _loss)
+            now = _step(model, weights, optimizers, next(stream), settings, loss_of or _loss, step)
             loss = now if step == 0 else 0.98 * loss + 0.02 * now
             step += 1
             progress.update(bar, completed=step, loss=loss)
@@ -120,8 +120,8 @@ def _step(
     optimizers: list[torch.optim.Optimizer],
     batch: Batch,
     settings: Fit,
-    step: int,
     loss_of: Loss,
+    step: int,
 ) -> float:
     loss = loss_of(model, batch, settings, step)
     loss.backward()

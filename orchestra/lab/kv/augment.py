@@ -1,7 +1,8 @@
 """The augment: it knows what each key of the table is worth, and cannot compute.
 
-Its answers are groups of digits; each is the sum of a direction per digit, all of them at right angles and of a fixed length. States that
-lower the loss of such a head hold the digits and little else, and that is what a bridge can carry (docs/notes/kv-small.md).
+Its answers are groups of digits; each is the sum of a direction per digit, all at right angles and of a fixed length.
+States that lower the loss of such a head hold the digits and little else, and that is what a bridge can carry
+(docs/notes/kv-small.md).
 """
 
 import random
@@ -49,7 +50,8 @@ def freeze_answers(model: LlamaForCausalLM, words: PreTrainedTokenizerFast, *, s
     generator = torch.Generator().manual_seed(0)
     directions, _ = torch.linalg.qr(torch.randn(rows.shape[1], 10 * _PLACES, generator=generator))
     rows.zero_()
-    for group, token in zip(groups(), words.convert_tokens_to_ids(groups()), strict=True):
+    vocabulary = words.get_vocab()
+    for group, token in ((group, vocabulary[group]) for group in groups()):
         for place, digit in enumerate(reversed(group)):
             rows[token] += size * directions.T[10 * place + int(digit)].to(rows.device)
     model.lm_head.requires_grad_(False)

@@ -74,9 +74,7 @@ def train(
             model without a bridge there.
     """
     made: Callable[[Sequence[Exercise]], Batch] = lambda rows: encode_exercises(words, rows, twins=twins)  # noqa: E731
-    return fit(
-        model, lambda rng, _: exercise(rng, table), made, settings, checkpoint=checkpoint, title=checkpoint.stem
-    )
+    return fit(model, lambda rng, _: exercise(rng, table), made, settings, checkpoint=checkpoint, title=checkpoint.stem)
 
 
 def question(expression: Expression, keys: Sequence[str]) -> str:

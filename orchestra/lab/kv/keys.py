@@ -1,7 +1,7 @@
 """The private table: 25,000 keys of 2 to 6 letters, each with an integer of its own from 1 to 25,000.
 
-A key is written `<kqz/>`. Where its slash stands it is over, and its value's thousands are known; at its closing bracket
-the rest of the value is.
+A key is written `<kqz/>`. Where its slash stands it is over, and its value's thousands are known; at its closing
+bracket the rest of the value is.
 """
 
 import random

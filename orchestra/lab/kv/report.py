@@ -30,10 +30,11 @@ def report(results: Mapping[str, Any]) -> str:
     lines = [
         "# kv",
         "",
-        f"Exact match in percent with 95% Wilson intervals, {results['questions']:,} fresh expressions of 3 to 6 operands per "
-        f"cell (seed {results['seed']}), each sign of `+ - *` as likely as any other, products before sums; {results['keys']:,} "
-        "keys of 2 to 6 letters onto unique integers from 1, greedy decoding. The expressions hold keys that no bridge saw; "
-        "bridges saw 20% of all. The anchor writes its working before it answers (docs/notes/kv.md).",
+        f"Exact match in percent with 95% Wilson intervals, {results['questions']:,} fresh expressions of 3 to 6 "
+        f"operands per cell (seed {results['seed']}), each sign of `+ - *` as likely as any other, products "
+        f"before sums; {results['keys']:,} keys of 2 to 6 letters onto unique integers from 1, greedy decoding. The "
+        "expressions hold keys that no bridge saw; bridges saw 20% of all. The anchor writes its working before it answers "
+        "(docs/notes/kv.md).",
         "",
         "| | substitution | the paper's | digits | the paper's | keys | the paper's |",
         "|---|---|---|---|---|---|---|",
@@ -77,6 +78,8 @@ def _parts(kind: str, results: Mapping[str, Any]) -> list[str]:
     numbers = sorted({number for parts in found.values() for number in parts})
     lines = [f"| {kind} | {' | '.join(found)} |", "|---" * (len(found) + 1) + "|"]
     for number in numbers:
-        cells = (f"{cell(parts[number])} of {parts[number]['asked']}" if number in parts else "-" for parts in found.values())
+        cells = (
+            f"{cell(parts[number])} of {parts[number]['asked']}" if number in parts else "-" for parts in found.values()
+        )
         lines.append(f"| {number} | {' | '.join(cells)} |")
     return lines

@@ -1,19 +1,18 @@
 """The paper's Table 1 at its own size: 25,000 keys, expressions of 3 to 6 of them with +, - and *.
 
-Every stage is skipped when its result is there, and goes on from its last checkpoint when it was cut off. The anchor and the
-augment know nothing of each other: they may be trained at the same time, by two processes.
+Every stage is skipped when its result is there, and goes on from its last checkpoint when it was cut off. The anchor
+and the augment know nothing of each other: they may be trained at the same time, by two processes.
 """
 
 import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
 from orchestra.api import load
 from orchestra.lab.clock import timed
@@ -25,12 +24,7 @@ from orchestra.lab.kv.keys import UniqueTable
 from orchestra.lab.kv.report import report
 from orchestra.runtime.model import ComposedModel
 
-
-class Scale(StrEnum):
-    """How much is trained."""
-
-    SMALL = "small"
-    LARGE = "large"
+_Model = TypeVar("_Model", bound=PreTrainedModel)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,9 +44,9 @@ class Settings:
     table: UniqueTable
 
 
-def settings(scale: Scale) -> Settings:
-    """What is trained at a scale: small on two cores, large on one GPU."""
-    large = scale is Scale.LARGE
+def settings(scale: str) -> Settings:
+    """What is trained at a scale: `small` on two cores, `large` on one GPU."""
+    large = scale == "large"
     return Settings(
         anchor=Size(width=256, layers=6, inner=3) if large else Size(width=128, layers=4, inner=3),
         learn=Fit(steps=20_000, batch=128, rate=1e-3, noise=0.2) if large else _fit(9000, 16, rate=1e-3, noise=0.2),
@@ -67,7 +61,7 @@ def settings(scale: Scale) -> Settings:
     )
 
 
-def reproduce(output: Path, scale: Scale = Scale.SMALL, made: Settings | None = None) -> dict[str, Any]:
+def reproduce(output: Path, scale: str = "small", made: Settings | None = None) -> dict[str, Any]:
     """Train and measure.
 
     Args:
@@ -82,7 +76,7 @@ def reproduce(output: Path, scale: Scale = Scale.SMALL, made: Settings | None = 
     train_anchor(folder, tokenizer, made)
     train_augment(folder, tokenizer, made)
     model = train_bridges(folder, tokenizer, made)
-    results = {"scale": str(scale), **measure(model, tokenizer, made), "cpu_minutes": _cpu_minutes(folder)}
+    results = {"scale": scale, **measure(model, tokenizer, made), "cpu_minutes": _cpu_minutes(folder)}
     written = output / "benchmarks" / "results"
     written.mkdir(parents=True, exist_ok=True)
     (written / "kv.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
@@ -94,7 +88,7 @@ def train_anchor(folder: Path, tokenizer: PreTrainedTokenizerFast, made: Setting
     """The folder of the anchor, trained if it is not there."""
 
     def train() -> LlamaForCausalLM:
-        model = anchor.fresh(tokenizer, made.anchor, seed=0).to(_device())
+        model = _moved(anchor.fresh(tokenizer, made.anchor, seed=0))
         anchor.train(model, tokenizer, made.learn, checkpoint=folder / "runs/anchor.pt")
         return model
 
@@ -105,7 +99,7 @@ def train_augment(folder: Path, tokenizer: PreTrainedTokenizerFast, made: Settin
     """The folder of the augment, trained if it is not there."""
 
     def train() -> LlamaForCausalLM:
-        model = anchor.fresh(tokenizer, made.augment, seed=1).to(_device())
+        model = _moved(anchor.fresh(tokenizer, made.augment, seed=1))
         for stage in made.stages:
             checkpoint = folder / f"runs/augment-{stage.name}.pt"
             augment.train(model, tokenizer, made.table, stage, checkpoint=checkpoint)
@@ -120,16 +114,14 @@ def train_bridges(folder: Path, tokenizer: PreTrainedTokenizerFast, made: Settin
     if not bundle.is_dir():
         stack = bridges.fresh(made.augment.layers)
         with timed(folder / "runs/bridges.time"):
-            model = load(bridges.document((folder / "anchor").resolve(), (folder / "augment").resolve(), stack))
-            model.to(_device())
+            document = bridges.document((folder / "anchor").resolve(), (folder / "augment").resolve(), stack)
+            model = _moved(load(document))
             checkpoint = folder / "runs/bridges.pt"
             loss = bridges.train(model, tokenizer, made.table, made.bridges, checkpoint=checkpoint)
         model.save_stack("kv", bundle, scores={"loss at the end of training": round(loss, 4)})
-    document = bridges.document(Path("anchor"), Path("augment"), "bundle")
-    graph.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    composed = load(graph)
-    composed.to(_device())
-    return composed
+    kept = bridges.document(Path("anchor"), Path("augment"), "bundle")
+    graph.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+    return _moved(load(graph))
 
 
 def measure(model: ComposedModel, tokenizer: PreTrainedTokenizerFast, made: Settings) -> dict[str, Any]:
@@ -151,8 +143,11 @@ def _fit(steps: int, batch: int, *, rate: float, noise: float = 0.0, seed: int =
     return Fit(steps=steps, batch=batch, rate=rate, noise=noise, weight_decay=0.02, warmup=100, seed=seed)
 
 
-def _device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def _moved(model: _Model) -> _Model:
+    """A model, on the GPU where there is one."""
+    movable: Any = model  # transformers wraps `to` in a way that loses its types
+    moved: _Model = movable.to("cuda" if torch.cuda.is_available() else "cpu")
+    return moved
 
 
 def _once(folder: Path, name: str, words: PreTrainedTokenizerFast, train: Callable[[], LlamaForCausalLM]) -> Path:

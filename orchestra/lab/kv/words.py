@@ -1,7 +1,7 @@
 """The tokenizer of the anchor and its augments, and what each token is made of.
 
-Numbers are cut into groups of three digits from the right (`12345` is `12`, `345`), keys into letters, and a working into its tokens
-(`lab.kv.working`), each whole.
+Numbers are cut into groups of three digits from the right (`12345` is `12`, `345`), keys into letters, and a working
+into its tokens (`lab.kv.working`), each whole.
 """
 
 import string
@@ -42,12 +42,18 @@ def groups() -> list[str]:
 
 def features(token: str) -> list[str]:
     """What a token of a working or a group of digits is made of; tokens that share a feature begin alike."""
-    if token in (PAD, BEGIN, END, UNKNOWN) or len(token) == 1 and not token.isdigit():
+    if token in (PAD, BEGIN, END, UNKNOWN) or (len(token) == 1 and not token.isdigit()):
         return [token]
     if token.isdigit():
         return [f"group {place} {digit}" for place, digit in enumerate(reversed(token.zfill(3)))]
     if token[0] in "{[":
-        return [f"name {token[0]}", *(f"{place} {part}" for place, part in zip(("limb", "letter", "sign"), reversed(token[1:-1]), strict=False))]
+        return [
+            f"name {token[0]}",
+            *(
+                f"{place} {part}"
+                for place, part in zip(("limb", "letter", "sign"), reversed(token[1:-1]), strict=False)
+            ),
+        ]
     if token[0] in "=~":
         return [token]
     if token[0] == "*":

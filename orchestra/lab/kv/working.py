@@ -7,10 +7,10 @@ seven ones, `3c` three hundreds), a limb its name:
   the last factor of a product and `{*b}` any other; the letter is the operand's.
 - Every product is a loop over one routine: a limb of five digits, times five digits, plus five that are carried.
   `[B0]` begins it: factor B, limb 0. It copies the limb (`7A`) and what is carried, then makes a row per digit of the
-  factor: `*4b` is the digit, each `7⁴c` a digit in column c with 4 carried on, and the row's last carry stands in column f.
-  What the rows leave is the next limb.
-- Limb by limb, all terms are added to or subtracted from a sum (`{S0}`; `7⁺a` carries or borrows), each line ending with what has
-  run over the limb, as `~-1`. `{R0}` is the sum's limb when all are in, and `=+` or `=-` its sign.
+  factor: `*4b` is the digit, each `7⁴c` a digit in column c with 4 carried on, and the row's last carry stands in
+  column f. What the rows leave is the next limb.
+- Limb by limb, all terms are added to or subtracted from a sum (`{S0}`; `7⁺a` carries or borrows); each line ends
+  with what has run over the limb, as `~-1`. `{R0}` is the sum's limb when all are in, and `=+` or `=-` its sign.
 - A sum below zero is negated, limb by limb, from `{N0}` on.
 """
 
