@@ -33,7 +33,7 @@ def report(results: Mapping[str, Any]) -> str:
         f"Exact match in percent with 95% Wilson intervals, {results['questions']:,} fresh expressions of 3 to 6 "
         f"operands per cell (seed {results['seed']}), each sign of `+ - *` as likely as any other, products "
         f"before sums; {results['keys']:,} keys of 2 to 6 letters onto unique integers from 1, greedy decoding. The "
-        "expressions hold keys that no bridge saw; bridges saw 20% of all. The anchor writes its working before it answers "
+        "expressions hold keys that no bridge saw; bridges saw 20% of all. The anchor writes its working first "
         "(docs/notes/kv.md).",
         "",
         "| | substitution | the paper's | digits | the paper's | keys | the paper's |",
