@@ -88,15 +88,21 @@ def after_letters(rng: random.Random, number: int) -> str:
     return f"<{''.join(rng.choices(string.ascii_lowercase, k=rng.randint(1, 7)))}{number:05d}"
 
 
-def train(model: LlamaForCausalLM, words: PreTrainedTokenizerFast, settings: Fit, *, checkpoint: Path) -> float:
-    """Train an anchor in place; groups of digits keep their embeddings, which stay sums of their digits."""
+def train(
+    model: LlamaForCausalLM, words: PreTrainedTokenizerFast, settings: Fit, *, checkpoint: Path, start: int = 0
+) -> float:
+    """Train an anchor in place; groups of digits keep their embeddings, which stay sums of their digits.
+
+    Args:
+        start: the step of the lessons to begin with.
+    """
     kept = torch.ones(len(words), 1)
     kept[words.convert_tokens_to_ids(groups())] = 0.0
     hook = model.model.embed_tokens.weight.register_hook(lambda grad: grad * kept.to(grad))
     try:
         return fit(
             model,
-            lesson,
+            lambda rng, step: lesson(rng, start + step),
             lambda rows: encode(words, rows),
             settings,
             checkpoint=checkpoint,

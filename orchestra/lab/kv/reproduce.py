@@ -7,7 +7,6 @@ and the augment know nothing of each other: they may be trained at the same time
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,49 +15,12 @@ from transformers import LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerF
 
 from orchestra.api import load
 from orchestra.lab.clock import timed
-from orchestra.lab.fitting import Fit
 from orchestra.lab.kv import anchor, augment, bridges, scoring, words
-from orchestra.lab.kv.anchor import Size
-from orchestra.lab.kv.augment import Stage
-from orchestra.lab.kv.keys import UniqueTable
 from orchestra.lab.kv.report import report
+from orchestra.lab.kv.settings import Settings, settings
 from orchestra.runtime.model import ComposedModel
 
 _Model = TypeVar("_Model", bound=PreTrainedModel)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """Everything that decides what comes out.
-
-    Attributes:
-        questions: how many are asked per cell of the results.
-    """
-
-    anchor: Size
-    learn: Fit
-    augment: Size
-    stages: tuple[Stage, ...]
-    bridges: Fit
-    questions: int
-    table: UniqueTable
-
-
-def settings(scale: str) -> Settings:
-    """What is trained at a scale: `small` on two cores, `large` on one GPU."""
-    large = scale == "large"
-    return Settings(
-        anchor=Size(width=256, layers=6, inner=3) if large else Size(width=128, layers=4, inner=3),
-        learn=Fit(steps=20_000, batch=128, rate=1e-3, noise=0.2) if large else _fit(9000, 16, rate=1e-3, noise=0.2),
-        augment=Size(width=256, layers=4, inner=4) if large else Size(width=128, layers=3, inner=4),
-        stages=(
-            Stage(name="learn", answers=1.5, fit=_fit(4000, 256, rate=1e-3)),
-            Stage(name="settle", answers=1.0, fit=_fit(2500, 256, rate=4e-4, seed=1), short=0.15),
-        ),
-        bridges=Fit(steps=1000, batch=64, rate=3e-3, muon=0.0, weight_decay=0.01, warmup=50),
-        questions=5000 if large else 1000,
-        table=UniqueTable(),
-    )
 
 
 def reproduce(output: Path, scale: str = "small", made: Settings | None = None) -> dict[str, Any]:
@@ -89,7 +51,11 @@ def train_anchor(folder: Path, tokenizer: PreTrainedTokenizerFast, made: Setting
 
     def train() -> LlamaForCausalLM:
         model = _moved(anchor.fresh(tokenizer, made.anchor, seed=0))
-        anchor.train(model, tokenizer, made.learn, checkpoint=folder / "runs/anchor.pt")
+        start = 0
+        for name, lessons in made.lessons.items():
+            checkpoint = folder / f"runs/anchor-{name}.pt"
+            anchor.train(model, tokenizer, lessons, checkpoint=checkpoint, start=start)
+            start += lessons.steps
         return model
 
     return _once(folder, "anchor", tokenizer, train)
@@ -137,10 +103,6 @@ def measure(model: ComposedModel, tokenizer: PreTrainedTokenizerFast, made: Sett
     composed = {"digits": digits, "keys": keys, "seen keys": seen}
     results["composed"] = {name: scoring.score(model, tokenizer, asked) for name, asked in composed.items()}
     return results
-
-
-def _fit(steps: int, batch: int, *, rate: float, noise: float = 0.0, seed: int = 0) -> Fit:
-    return Fit(steps=steps, batch=batch, rate=rate, noise=noise, weight_decay=0.02, warmup=100, seed=seed)
 
 
 def _moved(model: _Model) -> _Model:

@@ -9,16 +9,19 @@ from orchestra.lab.fitting import Fit
 from orchestra.lab.kv import anchor, reproduce, scoring
 from orchestra.lab.kv.keys import UniqueTable
 from orchestra.lab.kv.report import report
+from orchestra.lab.kv.settings import Settings, settings
 
 TINY = Fit(steps=2, batch=2, rate=1e-3, warmup=1, save_every=1)
 SIZE = anchor.Size(width=32, layers=1, inner=1, d_head=16)
 
 
-def tiny() -> reproduce.Settings:
-    made = reproduce.settings("small")
+def tiny() -> Settings:
+    made = settings("small")
     stages = tuple(replace(stage, fit=TINY) for stage in made.stages)
     table = UniqueTable(size=211)
-    return replace(made, anchor=SIZE, augment=SIZE, learn=TINY, stages=stages, bridges=TINY, questions=2, table=table)
+    return replace(
+        made, anchor=SIZE, augment=SIZE, lessons={"learn": TINY}, stages=stages, bridges=TINY, questions=2, table=table
+    )
 
 
 @pytest.fixture(scope="module")
@@ -53,10 +56,3 @@ def test_a_second_run_trains_nothing(output: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(reproduce, "measure", lambda *_: json.loads(first))
     first = (output / "benchmarks/results/kv.json").read_text()
     reproduce.reproduce(output, made=tiny())
-
-
-@pytest.mark.parametrize("scale", ["small", "large"])
-def test_a_scale_says_what_is_trained(scale: str) -> None:
-    made = reproduce.settings(scale)
-    assert made.table.size == 25_000
-    assert made.anchor.width == {"small": 128, "large": 256}[scale]
