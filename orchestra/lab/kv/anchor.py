@@ -14,7 +14,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrai
 from orchestra.lab.batches import IGNORED, Batch, encode
 from orchestra.lab.expressions import Example
 from orchestra.lab.fitting import Fit, fit
-from orchestra.lab.kv.expression import MOST, draw
+from orchestra.lab.kv.expression import MOST, SIGNS, draw
 from orchestra.lab.kv.words import features, groups
 from orchestra.lab.kv.working import working
 from orchestra.lab.tokenizer import BEGIN_ID, END_ID, PAD_ID
@@ -75,9 +75,13 @@ def embeddings(words: PreTrainedTokenizerFast, width: int) -> Tensor:
 
 
 def lesson(rng: random.Random, step: int) -> Example:
-    """An expression in digits and its working; in half of them most numbers stand among letters and brackets."""
+    """An expression in digits and its working; in half of them most numbers stand among letters and brackets.
+
+    Products take most of a working; from step 1,500 on, half of the expressions have few, so that sums are learnt, too.
+    """
     sizes = (2, 2, 3) if step < 200 else (2, 3, 3, 4) if step < 600 else (2, 3, 4, 5, MOST)
-    expression = draw(rng, sizes=sizes)
+    few = step >= 1500 and rng.random() < 0.5
+    expression = draw(rng, sizes=sizes, signs="++--*" if few else SIGNS)
     among = 0.8 if rng.random() < 0.5 else 0.0
     operands = [after_letters(rng, number) if rng.random() < among else str(number) for number in expression.numbers]
     return ((expression.written(operands), False), ("".join(working(expression)), True))

@@ -52,12 +52,14 @@ class Expression:
         return operands[0] + "".join(rest) + "="
 
 
-def draw(rng: random.Random, *, sizes: Sequence[int], number: Callable[[], int] | None = None) -> Expression:
-    """Draw an expression: as many operands as `sizes` says, each sign as likely as any other.
+def draw(
+    rng: random.Random, *, sizes: Sequence[int], signs: Sequence[str] = SIGNS, number: Callable[[], int] | None = None
+) -> Expression:
+    """Draw an expression: as many operands as `sizes` says, each of the signs as likely as any other.
 
     Args:
         number: draws an operand; default: from 1 to 25,000.
     """
     size = rng.choice(sizes)
     numbers = tuple(number() if number else rng.randint(1, LARGEST) for _ in range(size))
-    return Expression(numbers, tuple(rng.choice(SIGNS) for _ in range(size - 1)))
+    return Expression(numbers, tuple(rng.choice(signs) for _ in range(size - 1)))
