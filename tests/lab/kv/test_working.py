@@ -48,6 +48,24 @@ def test_a_row_of_a_product_adds_what_stands_one_column_further_in_the_row_above
         above = [*(int(left) for left, _ in found[1:]), int(row[-2])]
 
 
+def test_each_line_of_a_sum_holds_the_sum_so_far() -> None:
+    expression = Expression((20_007, 3, 24_999, 11), ("-", "-", "+"))
+    text = "".join(working(expression)).split("{S0}")[1]
+    lines = re.findall(r"(?:\{[+-].0\})((?:\d[⁼⁺].){5})~(-?\d)", text)
+    found = [int(over) * 100_000 + int("".join(re.findall(r"\d", line))[::-1]) for line, over in lines]
+    assert found == [20_007, 20_004, -4_995, -4_984]
+    carries = ["".join(re.findall("[⁼⁺]", line)) for line, _ in lines]
+    assert carries == ["⁼⁼⁼⁼⁼", "⁼⁼⁼⁼⁼", "⁺⁺⁺⁺⁺", "⁼⁼⁼⁼⁼"]
+
+
+def test_a_limb_that_is_multiplied_is_copied_with_what_is_carried() -> None:
+    text = "".join(working(Expression((25_000, 25_000, 7), ("*", "*"))))
+    assert "[B0]0A0B0C5D2E0a0b0c0d0e*0a" in text
+    assert "{+b0}0a0b0c0d0e{+b1}0a5b2c6d0e" in text
+    assert "[C1]0A5B2C6D0E0a0b0c0d0e*7a" in text
+    assert text.count("[") == 3
+
+
 @pytest.mark.parametrize(
     "text", ["", "=+", "{R0}1a2b3c4d5e~0", "{R0}1a2b3c4d5e~0=-", "{R0}1a2b3c4d5e~0=-{N0}1⁼a2⁼b", "{R0}1a2b3c4d5e~0=+~1"]
 )
