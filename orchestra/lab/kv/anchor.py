@@ -22,6 +22,14 @@ from orchestra.lab.tokenizer import BEGIN_ID, END_ID, PAD_ID
 POSITIONS = 1280
 """More than the longest question and working take."""
 _START = 0.04
+_SIZES = (
+    (200, (2, 2, 3)),
+    (600, (2, 3, 3, 4)),
+    (1900, (2, 3, 4, 5, MOST)),
+    (3900, (2, 3, 3, 4)),  # digits are learnt as well in short expressions, at half the cost
+    (math.inf, (2, 3, 4, 5, MOST)),
+)
+"""How many operands lessons have, up to a step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +87,7 @@ def lesson(rng: random.Random, step: int) -> Example:
 
     Products take most of a working; from step 1,500 on, half of the expressions have few, so that sums are learnt, too.
     """
-    sizes = (2, 2, 3) if step < 200 else (2, 3, 3, 4) if step < 600 else (2, 3, 4, 5, MOST)
+    sizes = next(sizes for until, sizes in _SIZES if step < until)
     few = step >= 1500 and rng.random() < 0.5
     expression = draw(rng, sizes=sizes, signs="++--*" if few else SIGNS)
     among = 0.8 if rng.random() < 0.5 else 0.0
