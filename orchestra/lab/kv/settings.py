@@ -43,7 +43,7 @@ def _small() -> Settings:
         augment=Size(width=128, layers=3, inner=4),
         stages=(
             Stage(name="learn", answers=1.5, longest=1, fit=_fit(3000, 512, rate=1e-3)),
-            Stage(name="settle", answers=1.0, short=0.15, fit=_fit(1500, 160, rate=4e-4, seed=1)),
+            Stage(name="settle", answers=1.0, short=0.15, fit=_fit(1000, 128, rate=5e-4, seed=1)),
         ),
         bridges=Fit(steps=600, batch=64, rate=3e-3, muon=0.0, weight_decay=0.01, warmup=50),
         questions=1000,
