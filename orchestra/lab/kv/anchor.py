@@ -19,16 +19,10 @@ from orchestra.lab.kv.words import features, groups
 from orchestra.lab.kv.working import working
 from orchestra.lab.tokenizer import BEGIN_ID, END_ID, PAD_ID
 
-POSITIONS = 1280
+POSITIONS = 1600
 """More than the longest question and working take."""
 _START = 0.04
-_SIZES = (
-    (200, (2, 2, 3)),
-    (600, (2, 3, 3, 4)),
-    (1900, (2, 3, 4, 5, MOST)),
-    (3900, (2, 3, 3, 4)),  # digits are learnt as well in short expressions, at half the cost
-    (math.inf, (2, 3, 4, 5, MOST)),
-)
+_SIZES = ((300, (2, 2, 3)), (3000, (2, 3, 3, 4)), (math.inf, (2, 3, 4, 5, MOST)))
 """How many operands lessons have, up to a step."""
 
 
@@ -85,10 +79,10 @@ def embeddings(words: PreTrainedTokenizerFast, width: int) -> Tensor:
 def lesson(rng: random.Random, step: int) -> Example:
     """An expression in digits and its working; in half of them most numbers stand among letters and brackets.
 
-    Products take most of a working; from step 1,500 on, half of the expressions have few, so that sums are learnt, too.
+    Products take most of a working; half of the expressions have few, so that sums are learnt as well.
     """
     sizes = next(sizes for until, sizes in _SIZES if step < until)
-    few = step >= 1500 and rng.random() < 0.5
+    few = rng.random() < 0.5
     expression = draw(rng, sizes=sizes, signs="++--*" if few else SIGNS)
     among = 0.8 if rng.random() < 0.5 else 0.0
     operands = [after_letters(rng, number) if rng.random() < among else str(number) for number in expression.numbers]

@@ -36,10 +36,7 @@ def settings(scale: str) -> Settings:
 def _small() -> Settings:
     return Settings(
         anchor=Size(width=128, layers=4, inner=3),
-        lessons={
-            "learn": Fit(steps=1500, batch=16, rate=1e-3, noise=0.2, warmup=100),
-            "practise": Fit(steps=3500, batch=16, rate=8e-4, noise=0.2, warmup=50, seed=1),
-        },
+        lessons={"learn": Fit(steps=4500, batch=16, rate=1e-3, noise=0.2, warmup=100)},
         augment=Size(width=128, layers=3, inner=4),
         stages=(
             Stage(name="learn", answers=1.5, longest=1, fit=_fit(3000, 512, rate=1e-3)),
@@ -55,8 +52,8 @@ def _large() -> Settings:
     return Settings(
         anchor=Size(width=256, layers=6, inner=3),
         lessons={
-            "learn": Fit(steps=1500, batch=64, rate=1e-3, noise=0.2, warmup=100),
-            "practise": Fit(steps=10_000, batch=128, rate=8e-4, noise=0.2, warmup=50, seed=1),
+            "learn": Fit(steps=4500, batch=64, rate=1e-3, noise=0.2, warmup=100),
+            "practise": Fit(steps=8000, batch=128, rate=8e-4, noise=0.2, warmup=50, seed=1),
         },
         augment=Size(width=256, layers=4, inner=4),
         stages=(

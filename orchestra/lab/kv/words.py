@@ -14,7 +14,7 @@ from orchestra.lab.kv.working import CARRIED, CARRIES, KEPT, OVER, PLACES, names
 from orchestra.lab.tokenizer import BEGIN, END, PAD, UNKNOWN, finished
 
 _SPLIT = (
-    r"\{[^}]*\}|\[[^\]]*\]|=[+-]|~-?\d|\*\d[a-e]"
+    r"\{[^}]*\}|\[[^\]]*\]|·\d\d[a-f]|=[+-]|~-?\d|\*\d[a-e]"
     rf"|\d[{CARRIES}{KEPT}{CARRIED}][a-e]|\d[a-fA-E]"
     r"|\d{1,3}(?=(?:\d{3})*(?!\d))|."
 )
@@ -56,6 +56,8 @@ def features(token: str) -> list[str]:
         ]
     if token[0] in "=~":
         return [token]
+    if token[0] == "·":
+        return ["times", f"tens {token[1]}", f"digit {token[2]}", f"place {token[3]}"]
     if token[0] == "*":
         return ["row", f"digit {token[1]}", f"place {token[2]}"]
     if len(token) == 2:
@@ -70,4 +72,6 @@ def _worked() -> list[str]:
     made = [f"{digit}{place}" for digit in string.digits for place in PLACES + OVER + PLACES.upper()]
     made += [f"*{digit}{place}" for digit in string.digits for place in PLACES]
     made += [f"{d}{carry}{place}" for d in string.digits for carry in CARRIES + KEPT + CARRIED for place in PLACES]
+    products = sorted({a * b for a in range(10) for b in range(10)})
+    made += [f"·{product:02d}{place}" for product in products for place in PLACES] + [f"·00{OVER}"]
     return [*names(), *made, *(f"~{over}" for over in range(-_RUN_OVER, _RUN_OVER + 1)), "=+", "=-"]

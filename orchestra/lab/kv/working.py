@@ -6,9 +6,10 @@ seven ones, `3c` three hundreds), a limb its name:
 - Every operand is restated: `{+A0}` begins a limb that is added as it is, `{+a0}` one that is multiplied on, `{*B}`
   the last factor of a product and `{*b}` any other; the letter is the operand's.
 - Every product is a loop over one routine: a limb of five digits, times five digits, plus five that are carried.
-  `[B0]` begins it: factor B, limb 0. It copies the limb (`7A`) and what is carried, then makes a row per digit of the
-  factor: `*4b` is the digit, each `7⁴c` a digit in column c with 4 carried on, and the row's last carry stands in
-  column f. What the rows leave is the next limb.
+  `[B0]` begins it: factor B, limb 0. It copies the limb (`7A`) and what is carried in turns, then makes a row per digit
+  of the factor, `*4b`. A column of a row takes two tokens: `·28c`, the product of two digits in column c, and `3³c`,
+  what stands there when the digit above it and what was carried are added, with 3 carried on. The row's last carry
+  stands in column f. What the rows leave is the next limb.
 - Limb by limb, all terms are added to or subtracted from a sum (`{S0}`; `7⁺a` carries or borrows); each line ends
   with what has run over the limb, as `~-1`. `{R0}` is the sum's limb when all are in, and `=+` or `=-` its sign.
 - A sum below zero is negated, limb by limb, from `{N0}` on.
@@ -99,7 +100,9 @@ def _multiplied(limbs: Sequence[int], factor: int, term: Term, at: int) -> tuple
     """The limbs of a product with one more factor, and its lines."""
     found, tokens, carried = [], [], 0
     for index, limb in enumerate(limbs):
-        tokens += [f"[{_LETTERS[at]}{index}]", *map(str.upper, digits(limb)), *digits(carried)]
+        tokens.append(f"[{_LETTERS[at]}{index}]")
+        for copied, added in zip(digits(limb), digits(carried), strict=True):
+            tokens += [copied.upper(), added]
         tokens += _rows(limb, factor, carried)
         carried, low = divmod(limb * factor + carried, LIMB)
         tokens += [_name(term, at, index), *digits(low)]
@@ -108,7 +111,10 @@ def _multiplied(limbs: Sequence[int], factor: int, term: Term, at: int) -> tuple
 
 
 def _rows(limb: int, factor: int, carried: int) -> Iterator[str]:
-    """The rows of a product of two limbs, plus what is carried."""
+    """The rows of a product of two limbs, plus what is carried.
+
+    What is added in a column stands eleven tokens before its sum, in every row and every column.
+    """
     above = _split(carried)
     for by, row in zip(_split(factor), PLACES, strict=True):
         yield f"*{by}{row}"
@@ -116,8 +122,8 @@ def _rows(limb: int, factor: int, carried: int) -> Iterator[str]:
         for digit, old, place in zip(_split(limb), above, PLACES, strict=True):
             carry, left = divmod(digit * by + old + carry, 10)
             line.append(left)
-            yield f"{left}{CARRIES[carry]}{place}"
-        yield f"{carry}{OVER}"
+            yield from (f"·{digit * by:02d}{place}", f"{left}{CARRIES[carry]}{place}")
+        yield from (f"·00{OVER}", f"{carry}{OVER}")
         above = [*line[1:], carry]
 
 

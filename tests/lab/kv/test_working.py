@@ -4,7 +4,7 @@ import re
 import pytest
 
 from orchestra.lab.kv.expression import Expression, draw
-from orchestra.lab.kv.working import answer, digits, restated, working
+from orchestra.lab.kv.working import CARRIES, answer, digits, restated, working
 
 DRAWN = [draw(random.Random(seed), sizes=(1, 2, 3, 4, 5, 6)) for seed in range(400)]
 EDGES = [
@@ -37,15 +37,27 @@ def test_a_working_begins_with_the_operands() -> None:
 
 def test_a_row_of_a_product_adds_what_stands_one_column_further_in_the_row_above() -> None:
     tokens = "".join(working(Expression((23_456, 9_876), ("*",))))
-    rows = re.findall(r"\*(\d)[a-e]((?:\d.[a-e]){5}\df)", tokens)
+    rows = re.findall(r"\*(\d)[a-e]((?:·\d\d[a-e]\d.[a-e]){5}·00f\df)", tokens)
     assert [row[0] for row in rows] == list("67890")
     above = [0] * 5
     for by, row in rows:
-        carry, found = 0, re.findall(r"(\d)(.)[a-e]", row)
-        for digit, (left, carried), old in zip((6, 5, 4, 3, 2), found, above, strict=True):
+        carry, found = 0, re.findall(r"·(\d\d)[a-e](\d)(.)[a-e]", row)
+        for digit, (product, left, carried), old in zip((6, 5, 4, 3, 2), found, above, strict=True):
+            assert int(product) == digit * int(by)
             carry, wanted = divmod(digit * int(by) + old + carry, 10)
             assert (int(left), "⁰¹²³⁴⁵⁶⁷⁸⁹".index(carried)) == (wanted, carry)
-        above = [*(int(left) for left, _ in found[1:]), int(row[-2])]
+        above = [*(int(left) for _, left, _ in found[1:]), int(row[-2])]
+
+
+def test_what_is_added_in_a_column_stands_eleven_tokens_before_the_sum() -> None:
+    tokens = working(Expression((23_456, 9_876, 24_999), ("*", "*")))
+    sums = [at for at, token in enumerate(tokens) if len(token) == 3 and token[1] in CARRIES]
+    assert len(sums) == 75
+    for at in sums:
+        product, before = tokens[at - 1], tokens[at - 2]
+        carry = 0 if before.startswith("*") else CARRIES.index(before[1])
+        left = int(product[1:3]) + int(tokens[at - 11][0]) + carry
+        assert tokens[at][:2] == f"{left % 10}{CARRIES[left // 10]}"
 
 
 def test_each_line_of_a_sum_holds_the_sum_so_far() -> None:
@@ -60,9 +72,9 @@ def test_each_line_of_a_sum_holds_the_sum_so_far() -> None:
 
 def test_a_limb_that_is_multiplied_is_copied_with_what_is_carried() -> None:
     text = "".join(working(Expression((25_000, 25_000, 7), ("*", "*"))))
-    assert "[B0]0A0B0C5D2E0a0b0c0d0e*0a" in text
+    assert "[B0]0A0a0B0b0C0c5D0d2E0e*0a" in text
     assert "{+b0}0a0b0c0d0e{+b1}0a5b2c6d0e" in text
-    assert "[C1]0A5B2C6D0E0a0b0c0d0e*7a" in text
+    assert "[C1]0A0a5B0b2C0c6D0d0E0e*7a" in text
     assert text.count("[") == 3
 
 
