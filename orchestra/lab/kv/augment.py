@@ -35,14 +35,14 @@ class Stage:
 
     Attributes:
         answers: how long the directions of the answers are.
-        longest: how many keys are read in a row at most.
+        alone: the share of rows that hold one key and nothing else.
         short: the share of keys that are drawn from those of two and three letters alone.
     """
 
     name: str
     answers: float
     fit: Fit
-    longest: int = MOST
+    alone: float = 0.0
     short: float = 0.0
 
 
@@ -61,16 +61,17 @@ def freeze_answers(model: LlamaForCausalLM, words: PreTrainedTokenizerFast, *, s
     model.model.norm.requires_grad_(False)
 
 
-def recital(rng: random.Random, table: UniqueTable, *, longest: int = MOST, short: float = 0.0) -> Example:
-    """Keys in a row, as in a question, and a number here and there.
+def recital(rng: random.Random, table: UniqueTable, *, alone: float = 0.0, short: float = 0.0) -> Example:
+    """Keys in a row, as in a question, and a number here and there; or one key alone.
 
     Args:
-        longest: how many there may be.
+        alone: the share of rows of one key: in these the table is learnt sooner.
         short: the share of keys that are drawn from those of two and three letters alone.
     """
     found: list[tuple[str, bool]] = []
-    for _ in range(rng.randint(1, longest)):
-        if longest > 1 and rng.random() < 0.1:
+    size = 1 if rng.random() < alone else rng.randint(2, MOST)
+    for _ in range(size):
+        if size > 1 and rng.random() < 0.1:
             found.append((str(rng.randint(1, LARGEST)), False))
         else:
             key = rng.choice(table.short if rng.random() < short else table.everything)
@@ -105,7 +106,7 @@ def train(
     freeze_answers(model, words, size=stage.answers)
     return fit(
         model,
-        lambda rng, _: recital(rng, table, longest=stage.longest, short=stage.short),
+        lambda rng, _: recital(rng, table, alone=stage.alone, short=stage.short),
         lambda rows: encode(words, table, rows),
         stage.fit,
         checkpoint=checkpoint,

@@ -39,8 +39,8 @@ def _small() -> Settings:
         lessons={"learn": Fit(steps=4500, batch=16, rate=1e-3, noise=0.2, warmup=100)},
         augment=Size(width=128, layers=3, inner=4),
         stages=(
-            Stage(name="learn", answers=1.5, longest=1, fit=_fit(3000, 512, rate=1e-3)),
-            Stage(name="settle", answers=1.0, short=0.15, fit=_fit(1000, 128, rate=5e-4, seed=1)),
+            Stage(name="learn", answers=1.5, alone=0.5, fit=_fit(3000, 256, rate=1e-3)),
+            Stage(name="settle", answers=1.0, short=0.15, fit=_fit(800, 128, rate=3e-4, seed=1)),
         ),
         bridges=Fit(steps=600, batch=64, rate=3e-3, muon=0.0, weight_decay=0.01, warmup=50),
         questions=1000,
@@ -57,7 +57,7 @@ def _large() -> Settings:
         },
         augment=Size(width=256, layers=4, inner=4),
         stages=(
-            Stage(name="learn", answers=1.5, longest=1, fit=_fit(6000, 1024, rate=1e-3)),
+            Stage(name="learn", answers=1.5, alone=0.5, fit=_fit(6000, 512, rate=1e-3)),
             Stage(name="settle", answers=1.0, short=0.15, fit=_fit(4000, 512, rate=4e-4, seed=1)),
         ),
         bridges=Fit(steps=2000, batch=256, rate=2e-3, muon=0.0, weight_decay=0.01, warmup=50),
