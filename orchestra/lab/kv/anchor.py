@@ -15,13 +15,15 @@ from orchestra.lab.batches import IGNORED, Batch, encode
 from orchestra.lab.expressions import Example
 from orchestra.lab.fitting import Fit, fit
 from orchestra.lab.kv.expression import MOST, SIGNS, draw
-from orchestra.lab.kv.words import features, groups
+from orchestra.lab.kv.words import features, groups, value
 from orchestra.lab.kv.working import working
 from orchestra.lab.tokenizer import BEGIN_ID, END_ID, PAD_ID
 
 POSITIONS = 1600
 """More than the longest question and working take."""
 _START = 0.04
+_PERIODS = (2, 5, 10, 20, 50, 100, 200)
+_CIRCLE = 0.15
 _SIZES = ((300, (2, 2, 3)), (3000, (2, 3, 3, 4)), (math.inf, (2, 3, 4, 5, MOST)))
 """How many operands lessons have, up to a step."""
 
@@ -63,7 +65,11 @@ def fresh(words: PreTrainedTokenizerFast, size: Size, *, seed: int) -> LlamaForC
 
 
 def embeddings(words: PreTrainedTokenizerFast, width: int) -> Tensor:
-    """A row per token: the sum of random directions, one per feature, all rows about equally long."""
+    """A row per token: the sum of random directions, one per feature, all rows about equally long.
+
+    What says a number in a working has its place on circles of several periods as well, so that adding is turning
+    (`lab.models.write_number_embeddings`).
+    """
     directions: dict[str, Tensor] = {}
     generator = torch.Generator().manual_seed(0)
     rows = []
@@ -72,7 +78,12 @@ def embeddings(words: PreTrainedTokenizerFast, width: int) -> Tensor:
         for name in found:
             if name not in directions:
                 directions[name] = _START * torch.randn(width, generator=generator)
-        rows.append(torch.stack([directions[name] for name in found]).sum(0) / math.sqrt(len(found)))
+        row = torch.stack([directions[name] for name in found]).sum(0) / math.sqrt(len(found))
+        if (number := value(token)) is not None:
+            angles = [2 * math.pi * number / period for period in _PERIODS]
+            circles = [part for angle in angles for part in (math.cos(angle), math.sin(angle))]
+            row[: len(circles)] = _CIRCLE * torch.tensor(circles)
+        rows.append(row)
     return torch.stack(rows)
 
 

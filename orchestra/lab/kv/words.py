@@ -18,6 +18,7 @@ _SPLIT = (
     rf"|\d[{CARRIES}{KEPT}{CARRIED}][a-e]|\d[a-fA-E]"
     r"|\d{1,3}(?=(?:\d{3})*(?!\d))|."
 )
+_CARRIED = f"{CARRIES}{KEPT}{CARRIED}"  # in tens, with KEPT for 0 and CARRIED for 1
 _RUN_OVER = 6  # the most that six operands can run over a limb
 
 
@@ -65,6 +66,17 @@ def features(token: str) -> list[str]:
         return [kind, f"digit {token[0]}", f"place {token[1].lower()}"]
     kind = "product" if token[1] in CARRIES else "sum"
     return [kind, f"digit {token[0]}", f"carry {token[1]}", f"place {token[2]}"]
+
+
+def value(token: str) -> int | None:
+    """The number that a token of a working says, with what it carries; None where it says none."""
+    if token.startswith("·"):
+        return int(token[1:3])
+    if token.startswith("*") and len(token) == 3:
+        return int(token[1])
+    if token[0].isdigit() and not token.isdigit():
+        return int(token[0]) + 10 * (_CARRIED.index(token[1]) % 10 if len(token) == 3 else 0)
+    return None
 
 
 def _worked() -> list[str]:
