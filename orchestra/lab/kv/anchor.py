@@ -30,12 +30,18 @@ _SIZES = ((300, (2, 2, 3)), (3000, (2, 3, 3, 4)), (math.inf, (2, 3, 4, 5, MOST))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
-    """How large a model is; `inner` counts in widths."""
+    """How large a model is; `inner` counts in widths.
+
+    Attributes:
+        local: starting value of the query and key biases: under rotary positions they make a fresh model look at the
+            last few tokens. Without it there are no biases.
+    """
 
     width: int
     layers: int
     inner: int
     d_head: int = 32
+    local: float = 0.0
 
 
 def fresh(words: PreTrainedTokenizerFast, size: Size, *, seed: int) -> LlamaForCausalLM:
@@ -55,12 +61,16 @@ def fresh(words: PreTrainedTokenizerFast, size: Size, *, seed: int) -> LlamaForC
         bos_token_id=BEGIN_ID,
         eos_token_id=END_ID,
         initializer_range=_START,
+        attention_bias=bool(size.local),
     )
     model = LlamaForCausalLM(config)
     rows = embeddings(words, size.width)
     with torch.no_grad():
         model.model.embed_tokens.weight.copy_(rows)
         model.lm_head.weight.copy_(rows / 2)
+        for layer in model.model.layers if size.local else ():
+            layer.self_attn.q_proj.bias.fill_(size.local)
+            layer.self_attn.k_proj.bias.fill_(size.local)
     return model
 
 

@@ -61,3 +61,23 @@ def test_noise_stays_out_of_workings(words: PreTrainedTokenizerFast, monkeypatch
     changed = (read[0] != read[1]).any(-1)
     assert changed.any()
     assert not changed[batch.labels != IGNORED].any()
+
+
+def test_a_local_model_begins_by_looking_at_the_last_few_tokens(words: PreTrainedTokenizerFast) -> None:
+    def far(local: float) -> float:
+        size = anchor.Size(width=64, layers=1, inner=1, local=local)
+        model = anchor.fresh(words, size, seed=0)
+        model.set_attn_implementation("eager")
+        ids = words("<kqzabc/>+<hqe/>*<pqowie/>-<ab/>", return_tensors="pt")["input_ids"]
+        looked = model(ids, output_attentions=True).attentions[0][0, :, -1]
+        return looked[:, :-9].sum(-1).mean().item()
+
+    assert far(1.25) < 0.3 < 0.6 < far(0.0)
+
+
+def test_what_says_a_number_begins_on_circles_whatever_else_it_says(words: PreTrainedTokenizerFast) -> None:
+    rows, at = anchor.embeddings(words, 64), words.get_vocab()
+    circles = 14
+    assert torch.equal(rows[at["·28c"], :circles], rows[at["8²e"], :circles])
+    assert torch.equal(rows[at["7⁺a"], :circles][4:6], rows[at["7b"], :circles][4:6])  # a period of ten
+    assert not torch.equal(rows[at["7⁺a"], :circles], rows[at["7⁼a"], :circles])
