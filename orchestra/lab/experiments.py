@@ -12,6 +12,8 @@ from typing import Any
 from orchestra.errors import TrainError
 from orchestra.lab import controls, controls_report, joined, joined_report, merging, merging_report, reproduce, results
 from orchestra.lab.control_entries import ENTRIES, Entries
+from orchestra.lab.kv import report as kv_report
+from orchestra.lab.kv import reproduce as kv
 from orchestra.lab.recipe import Recipe, recipes
 from orchestra.lab.words import report as words_report
 from orchestra.lab.words import scores as words
@@ -48,6 +50,12 @@ def experiments() -> Mapping[str, Experiment]:
     """All of them by name."""
     return {
         **{name: _demo(recipe) for name, recipe in recipes().items()},
+        "kv": Experiment(
+            about="25,000 keys onto unique integers, with + - and *: the paper's Table 1",
+            run=kv.reproduce,
+            tell=kv_report.report,
+            scales=tuple(Scale),
+        ),
         "merging": Experiment(
             about="specialists merged, composed, or averaged",
             run=lambda output, _: merging.reproduce(output),

@@ -5,6 +5,7 @@ Source: Muon, Jordan et al. 2024, as torch.optim.Muon.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +42,10 @@ class Fit:
     save_every: int = 200
 
 
+Loss = Callable[[PreTrainedModel, Batch, Fit, int], Tensor]
+"""What a model loses on a batch at a step."""
+
+
 def fit(
     model: PreTrainedModel,
     example: Draw,
@@ -49,12 +54,14 @@ def fit(
     *,
     checkpoint: Path,
     title: str,
+    loss_of: Loss | None = None,
 ) -> float:
     """Train a model in place, going on from `checkpoint` where there is one.
 
     Args:
         encode: makes batches of what `example` draws. In a batch with twins (what the anchor alone would have to read
             instead), the input of the first layer is pulled towards what it is for the twin.
+        loss_of: what is made small; default: cross-entropy over what is learnt, plus the gap to the twins.
 
     Returns:
         The loss, averaged over the last steps.
@@ -70,7 +77,7 @@ def fit(
         bar = progress.add_task(title, total=settings.steps, completed=step, loss=loss)
         while step < settings.steps:
             _set_rate(optimizers, settings, step)
-            now = _step(model, weights, optimizers, next(stream), settings, step)
+            now = _step(model, weights, optimizers, next(stream), settings, loss_of or _loss, step)
             loss = now if step == 0 else 0.98 * loss + 0.02 * now
             step += 1
             progress.update(bar, completed=step, loss=loss)
@@ -114,9 +121,10 @@ def _step(
     optimizers: list[torch.optim.Optimizer],
     batch: Batch,
     settings: Fit,
+    loss_of: Loss,
     step: int,
 ) -> float:
-    loss = _loss(model, batch, settings, step)
+    loss = loss_of(model, batch, settings, step)
     loss.backward()
     nn.utils.clip_grad_norm_(weights.values(), 1.0)
     for optimizer in optimizers:
@@ -127,8 +135,10 @@ def _step(
 
 def _loss(model: PreTrainedModel, batch: Batch, settings: Fit, step: int) -> Tensor:
     """Cross-entropy over what is learnt; with twins, plus the gap that is left to them."""
-    ids, labels, twins = batch
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    device = model.device
+    ids, labels = batch.ids.to(device), batch.labels.to(device)
+    twins = None if batch.twins is None else batch.twins.to(device)
+    with torch.autocast(device.type, dtype=torch.bfloat16):
         if settings.noise:
             embedded = _noisy(model.get_input_embeddings()(ids), settings.noise, seed=step)
             output = model(inputs_embeds=embedded, use_cache=False)
@@ -159,9 +169,9 @@ def _gap(states: Tensor, *, start: Tensor, goal: Tensor, real: Tensor) -> Tensor
 def _noisy(embedded: Tensor, noise: float, *, seed: int) -> Tensor:
     """Half of the rows with Gaussian noise: a number that a bridge brings is never quite the number's embedding."""
     generator = torch.Generator().manual_seed(seed)
-    size = embedded.detach().pow(2).mean().sqrt()
+    size = embedded.detach().pow(2).mean().sqrt().cpu()
     some = (torch.rand(len(embedded), 1, 1, generator=generator) < 0.5).float()
-    return embedded + some * noise * size * torch.randn(embedded.shape, generator=generator)
+    return embedded + (some * noise * size * torch.randn(embedded.shape, generator=generator)).to(embedded.device)
 
 
 def _save(

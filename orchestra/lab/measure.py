@@ -104,13 +104,14 @@ def answers(
 ) -> list[str]:
     """What a model says to each question, greedily; questions are asked in batches of like length."""
     asked: Any = model  # transformers types the self of generate as a protocol that none of its models meets
+    device = model.device if isinstance(model, PreTrainedModel) else "cpu"
     order = sorted(range(len(questions)), key=lambda index: len(questions[index]))
     found: dict[int, str] = {}
     for start in range(0, len(order), _ROWS):
         rows = order[start : start + _ROWS]
         inputs = tokenizer([questions[row] for row in rows], return_tensors="pt", padding=True, padding_side="left")
         output = asked.generate(
-            **inputs,
+            **inputs.to(device),
             max_new_tokens=max_new_tokens,
             do_sample=False,
             pad_token_id=PAD_ID,

@@ -62,7 +62,7 @@ def test_an_experiment_prints_the_table_that_is_committed(
 
 
 def test_what_is_no_experiment_is_refused_with_those_that_are() -> None:
-    with pytest.raises(typer.BadParameter, match="'trios' is no experiment; known are kv-small, trio, merging, "):
+    with pytest.raises(typer.BadParameter, match="'trios' is no experiment; known are kv-small, trio, kv, merging, "):
         reproduce("trios")
 
 

@@ -1,0 +1,58 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import orchestra
+from orchestra.lab.fitting import Fit
+from orchestra.lab.kv import anchor, reproduce, scoring
+from orchestra.lab.kv.keys import UniqueTable
+from orchestra.lab.kv.report import report
+from orchestra.lab.kv.settings import Settings, settings
+
+TINY = Fit(steps=2, batch=2, rate=1e-3, warmup=1, save_every=1)
+SIZE = anchor.Size(width=32, layers=1, inner=1, d_head=16)
+
+
+def tiny() -> Settings:
+    made = settings("small")
+    stages = tuple(replace(stage, fit=TINY) for stage in made.stages)
+    table = UniqueTable(size=211)
+    return replace(
+        made, anchor=SIZE, augment=SIZE, lessons={"learn": TINY}, stages=stages, bridges=TINY, questions=2, table=table
+    )
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder: Path = tmp_path_factory.mktemp("reproduced")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scoring, "SIZES", (3,))
+        reproduce.reproduce(folder, made=tiny())
+    return folder
+
+
+def test_what_is_written_can_be_loaded(output: Path) -> None:
+    model = orchestra.load(output / "kv/small/graph.json")
+    assert str(model.plan) == "anchor embedding <- kv 0   (32 -> 32, 2 heads)"
+
+
+def test_the_table_stands_beside_the_papers(output: Path) -> None:
+    table = (output / "benchmarks/results/kv.md").read_text()
+    results = json.loads((output / "benchmarks/results/kv.json").read_text())
+    assert report(results) == table
+    assert "| 92.9 | " in table
+    assert table.splitlines()[8].endswith("| 84.3 |")
+    assert set(results["composed"]) == {"digits", "keys", "seen keys"}
+
+
+def test_a_second_run_trains_nothing(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_training(*args: object, **kwargs: object) -> float:
+        raise AssertionError("trained again")
+
+    for module in (anchor, reproduce.augment, reproduce.bridges):
+        monkeypatch.setattr(module, "fit", no_training)
+    monkeypatch.setattr(reproduce, "measure", lambda *_: json.loads(first))
+    first = (output / "benchmarks/results/kv.json").read_text()
+    reproduce.reproduce(output, made=tiny())
