@@ -1,13 +1,17 @@
 """Every experiment that can be reproduced: its name, what it is, how it is run and how its results are told."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from orchestra.lab import joined, joined_report, merging, merging_report, reproduce, results
+from orchestra.errors import TrainError
+from orchestra.lab import controls, controls_report, joined, joined_report, merging, merging_report, reproduce, results
+from orchestra.lab.control_entries import ENTRIES, Entries
 from orchestra.lab.kv import report as kv_report
 from orchestra.lab.kv import reproduce as kv
 from orchestra.lab.recipe import Recipe, recipes
@@ -29,12 +33,14 @@ class Experiment:
         run: trains and measures into a folder at a scale; returns the results as JSON values.
         tell: the results' tables in Markdown.
         scales: those it knows.
+        parts: what can be run of it without the rest, and by what; empty where nothing can.
     """
 
     about: str
     run: Callable[[Path, Scale], dict[str, Any]]
     tell: Callable[[dict[str, Any]], str]
     scales: tuple[Scale, ...] = (Scale.SMALL,)
+    parts: Mapping[str, Callable[[Path, Scale], dict[str, Any]]] = field(default_factory=dict)
 
 
 def experiments() -> Mapping[str, Experiment]:
@@ -52,12 +58,35 @@ def experiments() -> Mapping[str, Experiment]:
             run=lambda output, _: merging.reproduce(output),
             tell=merging_report.report,
         ),
+        "translation": Experiment(
+            about="SmolLM2 translates out of Macedonian through gemma-3-270m",
+            run=partial(_contest, "translation"),
+            tell=lambda results: _told("translation", results),
+            scales=(Scale.SMALL, Scale.LARGE),
+        ),
+        "code": Experiment(
+            about="stories15M completes, writes and explains code through a small model of Python",
+            run=partial(_contest, "code"),
+            tell=lambda results: _told("code", results),
+            scales=(Scale.SMALL, Scale.LARGE),
+        ),
         "joined": Experiment(
             about="stacks trained apart and joined: one to five",
             run=lambda output, _: joined.reproduce(output),
             tell=joined_report.report,
         ),
+        "controls": Experiment(
+            about="what simpler methods would have given, on the same data and steps",
+            run=partial(_run_controls, ENTRIES),
+            tell=controls_report.report,
+            scales=tuple(Scale),
+            parts={name: partial(_run_controls, {name: make}) for name, make in ENTRIES.items()},
+        ),
     }
+
+
+def _run_controls(entries: Entries, output: Path, scale: Scale) -> dict[str, Any]:
+    return controls.reproduce(output, entries, scale=scale)
 
 
 def _demo(recipe: Recipe) -> Experiment:
@@ -66,3 +95,27 @@ def _demo(recipe: Recipe) -> Experiment:
 
 def _run_demo(recipe: Recipe, output: Path, _: Scale) -> dict[str, Any]:
     return reproduce.reproduce(output, recipe)
+
+
+def _contest(name: str, output: Path, scale: Scale) -> dict[str, Any]:
+    module = _module(name, "experiment")
+    results: dict[str, Any] = module.reproduce(output, module.LARGE if scale is Scale.LARGE else None)
+    return results
+
+
+def _told(name: str, results: dict[str, Any]) -> str:
+    told: str = _module(name, "table").markdown(results)
+    return told
+
+
+def _module(experiment: str, module: str) -> Any:
+    """A module of an experiment that needs what not everybody has installed.
+
+    Raises:
+        TrainError: peft, sacrebleu, gguf or accelerate is missing.
+    """
+    missing = [name for name in ("peft", "sacrebleu", "gguf", "accelerate") if find_spec(name) is None]
+    if missing:
+        needed = " and ".join(missing)
+        raise TrainError(f"the experiment {experiment} needs {needed}: pip install 'orchestra-lm[eval,gguf]'.")
+    return import_module(f"orchestra.lab.{experiment}.{module}")
