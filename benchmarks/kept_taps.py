@@ -18,10 +18,10 @@ from torch.utils.flop_counter import FlopCounterMode
 import orchestra
 from benchmarks import timing, toy
 from benchmarks.table import Table
+from orchestra.lab.weights.fetch import folder
 from orchestra.train.encode import Example
 from orchestra.train.interrupt import Wish
 from orchestra.train.kept import Keeping, collate_kept, keep
-from tests.real.fetch import folder
 
 ROWS, LENGTH = 4, 128
 

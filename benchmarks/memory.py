@@ -12,51 +12,17 @@ import os
 import subprocess
 import sys
 import tempfile
-import weakref
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from benchmarks import folders, real, timing, toy
 from benchmarks.table import Table
 from orchestra import ComposedModel
 from orchestra.runtime.cache import ComposedCache
-
-
-class Alive(TorchDispatchMode):
-    """Counts the bytes of the tensors that are made inside and still alive.
-
-    Attributes:
-        most: the most there ever were.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # torch's
-        self._storages: dict[int, int] = {}
-        self.now = self.most = 0
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        before = {each.untyped_storage()._cdata for each in tree_leaves((args, kwargs)) if isinstance(each, Tensor)}
-        result = func(*args, **(kwargs or {}))
-        for each in tree_leaves(result):
-            if not isinstance(each, Tensor):
-                continue
-            storage = each.untyped_storage()
-            if storage._cdata not in before and storage._cdata not in self._storages:
-                self._storages[storage._cdata] = storage.nbytes()
-                self.now += storage.nbytes()
-                self.most = max(self.most, self.now)
-                weakref.finalize(storage, self._gone, storage._cdata)
-        return result
-
-    def _gone(self, key: int) -> None:
-        self.now -= self._storages.pop(key)
+from orchestra.stopwatch import Alive
 
 
 def cached_bytes(cache: ComposedCache) -> int:

@@ -12,7 +12,7 @@ from torch import Tensor
 import orchestra
 from benchmarks import toy
 from orchestra import ComposedModel
-from tests.real import fetch
+from orchestra.lab.weights import fetch
 
 ANCHOR = "smollm2"
 AUGMENTS = {"tongues": "gemma3", "chat": "minimind2", "tales": "stories"}

@@ -19,8 +19,8 @@ from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerBase
 
 from orchestra.io.models import load_tokenizer
+from orchestra.lab.weights import fetch
 from orchestra.runtime.stream import Reading, Stream, differing
-from tests.real import fetch
 from tests.trained import KINDS, fast, train
 
 LOCALES = {"Chinese": "zh_CN", "Japanese": "ja", "Thai": "th", "Hindi": "hi", "Arabic": "ar", "Russian": "ru"}

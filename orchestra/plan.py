@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from orchestra.graph import Graph, Site
 from orchestra.wiring import reaching
 
-_ELEMENT_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
+ELEMENT_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +61,7 @@ def plan(graph: Graph) -> Plan:
                 layers_run=1 + max(site.augment_layer for site in sites),
                 num_bridges=len(sites),
                 bridge_params=params,
-                bridge_bytes=params * _ELEMENT_BYTES["float32"],
+                bridge_bytes=params * ELEMENT_BYTES["float32"],
                 weight_bytes=0 if again else node.facts.weight_bytes,
             )
         )

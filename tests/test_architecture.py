@@ -33,10 +33,12 @@ def test_the_paper_half_and_its_commands_import_nothing_heavy() -> None:
         "checking",
         "plan",
         "draw",
+        "cost.tables",
+        "cost.config",
         "paper",
         "compat",
     )
-    commands = ("cli", "cli.check", "cli.plan", "cli.compat", "cli.show", "cli.schema")
+    commands = ("cli", "cli.check", "cli.plan", "cli.compat", "cli.cost", "cli.show", "cli.schema")
     assert modules_after(";".join(f"import orchestra.{module}" for module in (*paper_half, *commands))) == set()
 
 
@@ -54,6 +56,7 @@ def test_what_the_package_offers_is_exactly_this() -> None:
         "ComposeError",
         "ComposedModel",
         "DataError",
+        "EvalError",
         "GraphError",
         "HubError",
         "LockError",
@@ -82,6 +85,12 @@ def test_nothing_inside_imports_the_root() -> None:
     inside = [path for path in (ROOT / "orchestra").rglob("*.py") if path.parent.name != "cli"]
     importers = [path.name for path in inside if "\nimport orchestra\n" in path.read_text(encoding="utf-8")]
     assert importers == []
+
+
+def test_matplotlib_is_imported_when_something_is_drawn_and_not_before() -> None:
+    script = "import sys, orchestra.cli.show, orchestra.cli.contributions; print('matplotlib' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout == "False\n"
 
 
 def test_mergekit_is_imported_when_models_are_merged_and_not_before() -> None:

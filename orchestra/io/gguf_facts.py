@@ -37,12 +37,23 @@ _SIZES = {
     "hidden_size": "embedding_length",
     "num_attention_heads": "attention.head_count",
 }
+_MORE_SIZES = {
+    "num_key_value_heads": "attention.head_count_kv",
+    "head_dim": "attention.key_length",
+    "intermediate_size": "feed_forward_length",
+    "sliding_window": "attention.sliding_window",
+    "num_experts": "expert_count",
+    "num_experts_per_tok": "expert_used_count",
+    "moe_intermediate_size": "expert_feed_forward_length",
+    "shared_expert_intermediate_size": "expert_shared_feed_forward_length",
+}
+"""What only a cost is reckoned from."""
 _TOKENIZER = [
     *("model", "pre", "tokens", "token_type", "scores", "merges", "add_bos_token", "add_eos_token"),
     *("add_space_prefix", "bos_token_id", "eos_token_id", "unknown_token_id", "padding_token_id"),
     *("precompiled_charsmap", "remove_extra_whitespaces", "escape_whitespaces"),
 ]
-_EMBEDDING = "token_embd.weight"
+_EMBEDDING, _HEAD = "token_embd.weight", "output.weight"
 
 
 def is_gguf(source: str | Path) -> bool:
@@ -75,8 +86,10 @@ def gguf_config(path: Path, header: GgufHeader | None = None) -> dict[str, Any]:
         **{name: header.fields.get(f"{architecture}.{key}") for name, key in _SIZES.items()},
         "vocab_size": header.shapes[_EMBEDDING][0],
     }
-    length = header.fields.get(f"{architecture}.context_length")
-    return {**config, "max_position_embeddings": length} if isinstance(length, int) else config
+    more = {"max_position_embeddings": "context_length", **_MORE_SIZES}
+    said = {name: header.fields.get(f"{architecture}.{key}") for name, key in more.items()}
+    tied = {"tie_word_embeddings": _HEAD not in header.shapes}
+    return {**config, **tied, **{name: value for name, value in said.items() if isinstance(value, int)}}
 
 
 def gguf_tokenizer(header: GgufHeader) -> str | None:

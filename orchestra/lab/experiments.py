@@ -1,17 +1,21 @@
 """Every experiment that can be reproduced: its name, what it is, how it is run and how its results are told."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from orchestra.lab import joined, joined_report, merging, merging_report, reproduce, results
+from orchestra.errors import TrainError
+from orchestra.lab import controls, controls_report, joined, joined_report, merging, merging_report, reproduce, results
+from orchestra.lab.control_entries import ENTRIES, Entries
 from orchestra.lab.recipe import Recipe, recipes
 from orchestra.lab.words import report as words_report
 from orchestra.lab.words import scores as words
-from orchestra.lab.words.settings import LARGE, SMALL
+from orchestra.lab.words import settings as words_settings
 
 
 class Scale(StrEnum):
@@ -30,12 +34,14 @@ class Experiment:
         run: trains and measures into a folder at a scale; returns the results as JSON values.
         tell: the results' tables in Markdown.
         scales: those it knows.
+        parts: what can be run of it without the rest, and by what; empty where nothing can.
     """
 
     about: str
     run: Callable[[Path, Scale], dict[str, Any]]
     tell: Callable[[dict[str, Any]], str]
     scales: tuple[Scale, ...] = (Scale.SMALL,)
+    parts: Mapping[str, Callable[[Path, Scale], dict[str, Any]]] = field(default_factory=dict)
 
 
 def experiments() -> Mapping[str, Experiment]:
@@ -46,6 +52,18 @@ def experiments() -> Mapping[str, Experiment]:
             about="specialists merged, composed, or averaged",
             run=lambda output, _: merging.reproduce(output),
             tell=merging_report.report,
+        ),
+        "translation": Experiment(
+            about="SmolLM2 translates out of Macedonian through gemma-3-270m",
+            run=partial(_contest, "translation"),
+            tell=lambda results: _told("translation", results),
+            scales=(Scale.SMALL, Scale.LARGE),
+        ),
+        "code": Experiment(
+            about="stories15M completes, writes and explains code through a small model of Python",
+            run=partial(_contest, "code"),
+            tell=lambda results: _told("code", results),
+            scales=(Scale.SMALL, Scale.LARGE),
         ),
         "joined": Experiment(
             about="stacks trained apart and joined: one to five",
@@ -58,7 +76,18 @@ def experiments() -> Mapping[str, Experiment]:
             tell=words_report.report,
             scales=(Scale.SMALL, Scale.LARGE),
         ),
+        "controls": Experiment(
+            about="what simpler methods would have given, on the same data and steps",
+            run=partial(_run_controls, ENTRIES),
+            tell=controls_report.report,
+            scales=tuple(Scale),
+            parts={name: partial(_run_controls, {name: make}) for name, make in ENTRIES.items()},
+        ),
     }
+
+
+def _run_controls(entries: Entries, output: Path, scale: Scale) -> dict[str, Any]:
+    return controls.reproduce(output, entries, scale=scale)
 
 
 def _demo(recipe: Recipe) -> Experiment:
@@ -72,5 +101,29 @@ def _run_demo(recipe: Recipe, output: Path, _: Scale) -> dict[str, Any]:
 def _run_words(output: Path, scale: Scale) -> dict[str, Any]:
     """Results of different scales stand side by side."""
     if scale is Scale.LARGE:
-        return words.reproduce(output, LARGE, name="words-large")
-    return words.reproduce(output, SMALL)
+        return words.reproduce(output, words_settings.LARGE, name="words-large")
+    return words.reproduce(output)
+
+
+def _contest(name: str, output: Path, scale: Scale) -> dict[str, Any]:
+    module = _module(name, "experiment")
+    results: dict[str, Any] = module.reproduce(output, module.LARGE if scale is Scale.LARGE else None)
+    return results
+
+
+def _told(name: str, results: dict[str, Any]) -> str:
+    told: str = _module(name, "table").markdown(results)
+    return told
+
+
+def _module(experiment: str, module: str) -> Any:
+    """A module of an experiment that needs what not everybody has installed.
+
+    Raises:
+        TrainError: peft, sacrebleu, gguf or accelerate is missing.
+    """
+    missing = [name for name in ("peft", "sacrebleu", "gguf", "accelerate") if find_spec(name) is None]
+    if missing:
+        needed = " and ".join(missing)
+        raise TrainError(f"the experiment {experiment} needs {needed}: pip install 'orchestra-lm[eval,gguf]'.")
+    return import_module(f"orchestra.lab.{experiment}.{module}")

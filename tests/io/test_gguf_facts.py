@@ -6,6 +6,7 @@ import torch
 from transformers.modeling_gguf_pytorch_utils import GGUF_SUPPORTED_ARCHITECTURES
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
+from orchestra.cost.config import shape
 from orchestra.errors import ModelError
 from orchestra.io.facts import model_config, model_facts
 from orchestra.io.gguf_facts import CONVERSION, KINDS, is_gguf
@@ -146,3 +147,10 @@ def test_the_architectures_are_those_that_transformers_converts() -> None:
 def test_a_gguf_file_is_known_by_its_name() -> None:
     assert is_gguf("a/b.gguf")
     assert not is_gguf(Path("a.gguf/b"))
+
+
+def test_a_header_tells_the_sizes_that_a_cost_is_reckoned_from(tmp_path: Path) -> None:
+    model = ggufs.llama()
+    found = shape(model_config(ggufs.write(tmp_path / "m.gguf", model)))
+    plain = shape(model.config.to_dict())
+    assert (found.layers, found.head, found.tied) == (plain.layers, plain.head, False)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.real import fetch
+from orchestra.lab.weights import fetch
 
 
 @pytest.fixture(scope="session")

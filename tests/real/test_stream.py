@@ -12,12 +12,12 @@ from transformers import PreTrainedTokenizerBase
 
 from orchestra import ComposeError
 from orchestra.io.models import load_tokenizer
+from orchestra.lab.weights import fetch
 from orchestra.runtime.cut import LIMIT
 from orchestra.runtime.detext import Detext, Tail
 from orchestra.runtime.stream import Reading, Stream, differing
 from orchestra.runtime.traits import opening
 from tests import trained
-from tests.real import fetch
 from tests.trained import ODD, SCRIPTS
 from tests.writings import CONTINUATIONS, SITUATIONS, TEXT
 

@@ -1,0 +1,1 @@
+"""Small real models, from the packages that carry them."""
