@@ -83,7 +83,8 @@ def test_fine_tuning_starts_from_the_anchor_and_composing_leaves_it_as_it_is(sho
 
 
 def test_foreign_words_that_the_anchor_never_read_are_empty_and_no_others(shop: Workshop) -> None:
-    rows = loaded(shop.anchor()).get_input_embeddings().weight
+    embed: Any = loaded(shop.anchor()).get_input_embeddings()
+    rows = embed.weight
     words = shop.words.get_vocab()
     assert all(rows[words[word]].eq(0).all() for word in words_of("tetum"))
     empty = [word for word in words_of("spanish") if rows[words[word]].eq(0).all()]
