@@ -15,6 +15,7 @@ from orchestra.lab.expressions import Example
 from orchestra.lab.recipe import Recipe, recipes
 from orchestra.lab.reproduce import train
 from orchestra.lab.results import SEED
+from orchestra.lab.words import entry
 
 _TEXTS = 500  # of the anchor's own, on which what was forgotten is measured
 _TUNE = 256
@@ -67,5 +68,6 @@ Entries = Mapping[str, Callable[[Path, str], Controlled]]
 ENTRIES: Entries = {
     "kv-small": lambda output, _: of_demo(output, recipes()["kv-small"], "kv"),
     "tetum": lambda output, _: of_demo(output, recipes()["trio"], "tetum"),
+    "words": entry.of_scale,
 }
 """To add one: the docstring of `lab.controls`."""

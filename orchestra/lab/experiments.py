@@ -17,7 +17,7 @@ from orchestra.lab.kv import reproduce as kv
 from orchestra.lab.recipe import Recipe, recipes
 from orchestra.lab.words import report as words_report
 from orchestra.lab.words import scores as words
-from orchestra.lab.words.settings import LARGE, SMALL
+from orchestra.lab.words import settings as words_settings
 
 
 class Scale(StrEnum):
@@ -78,18 +78,18 @@ def experiments() -> Mapping[str, Experiment]:
             run=lambda output, _: joined.reproduce(output),
             tell=joined_report.report,
         ),
+        "words": Experiment(
+            about="word problems in a language that the anchor never saw, and in one of which it saw some",
+            run=_run_words,
+            tell=words_report.report,
+            scales=(Scale.SMALL, Scale.LARGE),
+        ),
         "controls": Experiment(
             about="what simpler methods would have given, on the same data and steps",
             run=partial(_run_controls, ENTRIES),
             tell=controls_report.report,
             scales=tuple(Scale),
             parts={name: partial(_run_controls, {name: make}) for name, make in ENTRIES.items()},
-        ),
-        "words": Experiment(
-            about="word problems in a language that the anchor never saw, and in one of which it saw some",
-            run=_run_words,
-            tell=words_report.report,
-            scales=(Scale.SMALL, Scale.LARGE),
         ),
     }
 
@@ -104,6 +104,13 @@ def _demo(recipe: Recipe) -> Experiment:
 
 def _run_demo(recipe: Recipe, output: Path, _: Scale) -> dict[str, Any]:
     return reproduce.reproduce(output, recipe)
+
+
+def _run_words(output: Path, scale: Scale) -> dict[str, Any]:
+    """Results of different scales stand side by side."""
+    if scale is Scale.LARGE:
+        return words.reproduce(output, words_settings.LARGE, name="words-large")
+    return words.reproduce(output)
 
 
 def _contest(name: str, output: Path, scale: Scale) -> dict[str, Any]:
@@ -128,10 +135,3 @@ def _module(experiment: str, module: str) -> Any:
         needed = " and ".join(missing)
         raise TrainError(f"the experiment {experiment} needs {needed}: pip install 'orchestra-lm[eval,gguf]'.")
     return import_module(f"orchestra.lab.{experiment}.{module}")
-
-
-def _run_words(output: Path, scale: Scale) -> dict[str, Any]:
-    """Results of different scales stand side by side."""
-    if scale is Scale.LARGE:
-        return words.reproduce(output, LARGE, name="words-large")
-    return words.reproduce(output, SMALL)
