@@ -1,10 +1,11 @@
 """What the sites that `orchestra probe` proposes are worth: trained beside the default ones, with the same budget.
 
-python -m benchmarks.sites {kv,tetum,python,translation} [--steps 400] [--records N] [--output runs/sites]
+python -m benchmarks.sites {kv,tetum,python,translation} [--steps 400] [--probe-only] [--output runs/sites]
 
-`kv`, `tetum` and `python` are the trio's: the probe reads single atoms, bridges learn expressions over atoms that they may
-see, and are asked expressions over atoms that they have not seen. `translation` is SmolLM2 reading Macedonian through
-gemma-3-270m (`make real` fetches both), sentence pairs being those of installed programs' messages; programs are held out.
+`kv`, `tetum` and `python` are the trio's: the probe reads single atoms, bridges learn expressions over atoms that they
+may see, and are asked expressions over atoms that they have not seen. `translation` is SmolLM2 reading Macedonian through
+gemma-3-270m (`make real` fetches both), sentence pairs being those of installed programs' messages, some
+programs held out.
 Both sides get the same records in the same order, the same number of steps, gates and rate. Cut off, the same command
 goes on; what is there is not done again. The result is `output/NAME/result.json`.
 """
@@ -57,6 +58,8 @@ def main() -> None:
     told.add_argument("--steps", type=int, default=400)
     told.add_argument("--batch", type=int, help="Records per step. Default: 64, or 8 of the translation.")
     told.add_argument("--held", type=int, default=300, help="Records to be asked.")
+    told.add_argument("--side", choices=("default", "proposed"), help="Train one side only. Default: both, in turn.")
+    told.add_argument("--probe-only", action="store_true", help="Train nothing.")
     told.add_argument("--output", type=Path, default=Path("runs/sites"))
     asked = told.parse_args()
     place = asked.output / asked.name
@@ -67,6 +70,8 @@ def main() -> None:
     sides = {"default": {"every": 4}, "proposed": {"pairs": found}}
     result = {"steps": asked.steps, "batch": task.batch, "rate": task.rate, "pairs": found, "sides": {}}
     for side, bridges in sides.items():
+        if asked.probe_only or asked.side not in (None, side):
+            continue
         result["sides"][side] = trained(task, files, place / side, bridges, asked.steps)
         (place / "result.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
         print(side, json.dumps(result["sides"][side]), flush=True)
@@ -153,9 +158,7 @@ def document(task: Task, bridges: dict[str, Any]) -> dict[str, Any]:
     return {**task.document, "augments": {name: {**augment, "bridges": {"gate": "token", **bridges}}}}
 
 
-def trained(
-    task: Task, files: Mapping[str, Path], output: Path, bridges: dict[str, Any], steps: int
-) -> dict[str, Any]:
+def trained(task: Task, files: Mapping[str, Path], output: Path, bridges: dict[str, Any], steps: int) -> dict[str, Any]:
     """Train one side, and say what came of it."""
     model = load(document(task, bridges))
     started = time.process_time()

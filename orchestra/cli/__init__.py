@@ -27,7 +27,7 @@ COMMANDS = {
     "pull": "Fetch a graph with its bridges, or a bundle, from the Hub.",
     "generate": "Continue a prompt with a composition.",
     "ablate": "Answer one prompt with all augments, without each of them, and with none.",
-    "probe": "Show what each bridge adds at each token of a text.",
+    "probe": "Show which layers of the augments hold what a file of records asks for, and propose bridges.",
     "train": "Train the bridges of a graph.",
     "merge": "Merge models as a mergekit recipe says, into a new folder.",
     "reproduce": "Run an experiment again, from nothing; interrupted, it goes on from its last checkpoint.",

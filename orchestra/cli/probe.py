@@ -3,7 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -13,7 +13,7 @@ from orchestra.probing import ProbeSpec
 from orchestra.probing import probe as probe_layers
 from orchestra.probing.result import Probed, tables
 
-_DEFAULT = {field.name: field.default for field in dataclasses.fields(ProbeSpec)}
+_DEFAULT: dict[str, Any] = {field.name: field.default for field in dataclasses.fields(ProbeSpec)}
 
 
 def probe(
@@ -69,4 +69,4 @@ def _print(found: Probed) -> None:
             bridges = json.dumps({"pairs": [dataclasses.asdict(pair) for pair in pairs]})
             console.print(f'"{name}" could have "bridges": {bridges}', soft_wrap=True, markup=False)
         else:
-            console.print(f'"{name}": no layer explains anything at these places; no bridges are proposed.')
+            console.print(f'"{name}": no layer explains what the anchor does not know; no bridges are proposed.')

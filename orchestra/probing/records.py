@@ -110,7 +110,8 @@ def _parse(line: str, number: int) -> Record | list[str]:
     if not isinstance(found, dict):
         return [f"is {_show(found)}; {_FORM}."]
     problems = list(_problems(found))
-    return problems or Record(text=found.get("prompt", found.get("text")), marks=tuple(_marks(found, number)))
+    text: str = found["prompt" if "prompt" in found else "text"] if not problems else ""
+    return problems or Record(text=text, marks=tuple(_marks(found, number)))
 
 
 def _problems(found: dict[str, Any]) -> Iterator[str]:

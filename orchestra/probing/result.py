@@ -45,6 +45,7 @@ class Places:
         known: how often a held-out label is one of these: no probe tells more.
         most_frequent: how often it is the most frequent of these: what a probe of nothing tells.
         layers: by model, the anchor among them: what it knows without bridges.
+        adds: by augment, how much R² grows where its best layer's state is read beside that of the anchor's best.
     """
 
     kind: str
@@ -54,6 +55,7 @@ class Places:
     known: float
     most_frequent: Interval
     layers: Mapping[str, tuple[LayerScore, ...]]
+    adds: Mapping[str, Interval]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +81,8 @@ def tables(found: Probed) -> Iterator[Table | Text]:
         yield Text(f"Of the held-out labels {places.known:.2f} are among the {places.num_labels} that were fitted on,")
         yield Text(f"and {places.most_frequent} are the most frequent of these")
         yield _table(places)
+        for name, more in places.adds.items():
+            yield Text(f"Beside the anchor's best state, that of {name} adds {more} to R²")
 
 
 def _table(places: Places) -> Table:

@@ -1,5 +1,6 @@
 """probe(): from a graph and records to what each layer holds. The whole probing on one page."""
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -51,7 +52,7 @@ def probe(source: str | Path | Mapping[str, Any] | ComposedModel, spec: ProbeSpe
     depth = model.plan.graph.anchor.facts.num_layers
     pairs = {
         name: propose(
-            {each.kind: each.layers[name] for each in places},
+            {each.kind: each.layers[name] for each in places if (each.adds[name].low or 0.0) > 0},
             augment_layers=len(found[name]),
             anchor_layers=depth,
         )
@@ -76,9 +77,7 @@ def _records(spec: ProbeSpec) -> tuple[list[Record], list[Record], Path]:
     return seen, held, spec.eval_data or spec.data
 
 
-def _encoded(
-    model: ComposedModel, spec: ProbeSpec, seen: list[Record], held: list[Record], path: Path
-) -> Texts:
+def _encoded(model: ComposedModel, spec: ProbeSpec, seen: list[Record], held: list[Record], path: Path) -> Texts:
     """All texts, those to fit on first."""
     if model.tokenizer is None:
         raise ComposeError("records are text, and this model's anchor has no tokenizer: give it a tokenizer.json.")
@@ -134,9 +133,7 @@ def _kinds(spec: ProbeSpec, texts: Texts, num_seen: int) -> list[str]:
     return found
 
 
-def _scored(
-    model: ComposedModel, spec: ProbeSpec, texts: Texts, found: States, kind: str, num_seen: int
-) -> Places:
+def _scored(model: ComposedModel, spec: ProbeSpec, texts: Texts, found: States, kind: str, num_seen: int) -> Places:
     """Everything about one kind of place."""
     here = [index for index, place in enumerate(texts.places) if place.kind == kind]
     places = [texts.places[index] for index in here]
@@ -146,6 +143,10 @@ def _scored(
     goals = _Goals(model, places, parts, classes=spec.classes)
     at = {name: {layer: each[here] for layer, each in layers.items()} for name, layers in found.items()}
     right, ones = goals.is_first()[:, None], torch.ones(len(parts.held), 1)
+    scores = {
+        name: _layers(layers, parts, goals, sums, None if name == ANCHOR else at[ANCHOR]) for name, layers in at.items()
+    }
+    known = at[ANCHOR][_best(scores[ANCHOR]).layer]
     return Places(
         kind=kind,
         num_fit=len(parts.fit),
@@ -153,9 +154,11 @@ def _scored(
         num_labels=goals.num_labels,
         known=goals.known,
         most_frequent=_intervals(sums, right, ones)[0],
-        layers={
-            name: _layers(layers, parts, goals, sums, None if name == ANCHOR else at[ANCHOR])
-            for name, layers in at.items()
+        layers=scores,
+        adds={
+            name: _added(known, at[name][_best(own).layer], goals, sums)
+            for name, own in scores.items()
+            if name != ANCHOR
         },
     )
 
@@ -232,6 +235,19 @@ def _layers(
         )
         for index, layer in enumerate(order)
     )
+
+
+def _best(scores: Sequence[LayerScore]) -> LayerScore:
+    """The layer that explains most."""
+    return max(scores, key=lambda each: -math.inf if each.explained.value is None else each.explained.value)
+
+
+def _added(known: Tensor, brought: Tensor, goals: _Goals, sums: Bootstrap) -> Interval:
+    """How much more is explained from an augment's state together with the anchor's than from the anchor's alone."""
+    judged = [goals.judge(each)[1] for each in (known, torch.cat([known, brought], dim=-1))]
+    _, _, missed, spread = torch.stack(judged, dim=-1)
+    value, samples = sums.ratios(missed, spread)
+    return interval(value[0] - value[1], samples[:, 0] - samples[:, 1])
 
 
 def _intervals(sums: Bootstrap, above: Tensor, below: Tensor) -> list[Interval]:

@@ -1,11 +1,12 @@
 """Which bridges to train, by what the layers of an augment hold. No torch.
 
-    reads    at each kind of place, the layer from which most of the anchor's vectors is explained, or the earliest that
-             cannot be told from it (the 95% interval of the difference, over the same held-out texts, reaches zero).
-             A kind of place of which no layer explains anything (its interval reaches zero) is left out
-    writes   the embedding, and anchor layers spread evenly from there over the lower half: what is brought needs layers
-             left to work with it
-    bridges  as many as the default has, one for each four augment layers, and one for each layer that is read at least
+reads    at each kind of place, the layer from which most of the anchor's vectors is explained, or the earliest that
+cannot be told from it (the 95% interval of the difference, over the same held-out texts, reaches zero).
+A kind of place is left out where no layer explains anything (its interval reaches zero), or nothing
+beyond what the anchor's own best state explains (likewise)
+writes   the embedding, and anchor layers spread evenly from there over the lower half: what is brought needs layers
+left to work with it
+bridges  as many as the default has, one for each four augment layers, and one for each layer that is read at least
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,9 +36,7 @@ def chosen(scores: Sequence[LayerScore]) -> int | None:
     return next(int(each.layer) for each in known if each is best or each.as_good)
 
 
-def propose(
-    scores: Mapping[str, Sequence[LayerScore]], *, augment_layers: int, anchor_layers: int
-) -> tuple[Pair, ...]:
+def propose(scores: Mapping[str, Sequence[LayerScore]], *, augment_layers: int, anchor_layers: int) -> tuple[Pair, ...]:
     """Bridges for one augment; none where nothing is told at any place.
 
     Args:
