@@ -4,7 +4,7 @@ python -m benchmarks.sites {kv,tetum,python,translation} [--steps 400] [--probe-
 
 `kv`, `tetum` and `python` are the trio's: the probe reads single atoms, bridges learn expressions over atoms that they
 may see, and are asked expressions over atoms that they have not seen. `translation` is SmolLM2 reading Macedonian
-through gemma-3-270m (`make real` fetches both); sentence pairs are installed programs' messages, some programs held out.
+through gemma-3-270m (`make real` fetches both); pairs are installed programs' messages, some programs held out.
 Both sides get the same records in the same order, the same number of steps, gates and rate. Cut off, the same command
 goes on; what is there is not done again. The result is `output/NAME/result.json`.
 """

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from orchestra.errors import ComposeError
 from orchestra.runtime.model import ComposedModel
@@ -40,6 +41,17 @@ def answer(model: ComposedModel, prompt: str, sampling: Sampling = GREEDY) -> An
     Raises:
         ComposeError: the model was composed without a tokenizer, or the prompt has no tokens.
     """
+    ids, num_prompt = written(model, prompt, sampling)
+    tokenizer: Any = model.tokenizer
+    return Answer(on=model.active, text=str(tokenizer.decode(ids[0, num_prompt:], skip_special_tokens=True)))
+
+
+def written(model: ComposedModel, prompt: str, sampling: Sampling = GREEDY) -> tuple[Tensor, int]:
+    """A prompt and what is written behind it, as ids ``(1, seq)``, and how many of them are the prompt.
+
+    Raises:
+        ComposeError: as `answer`.
+    """
     tokenizer = model.tokenizer
     if tokenizer is None:
         raise ComposeError("a prompt needs a tokenizer, and this model's anchor has none: give it a tokenizer.json.")
@@ -49,23 +61,24 @@ def answer(model: ComposedModel, prompt: str, sampling: Sampling = GREEDY) -> An
     running: Any = model  # transformers types the self of generate as a protocol that no model of its own meets
     with torch.random.fork_rng(devices=[model.device] if model.device.type == "cuda" else []):
         torch.manual_seed(sampling.seed)
-        written = running.generate(
+        ids_and_more: Tensor = running.generate(
             ids,
             attention_mask=torch.ones_like(ids),
             max_new_tokens=sampling.max_new_tokens,
             do_sample=sampling.sample,
             temperature=sampling.temperature if sampling.sample else None,
         )
-    text = tokenizer.decode(written[0, ids.shape[1] :], skip_special_tokens=True)
-    return Answer(on=model.active, text=str(text))
+    return ids_and_more, ids.shape[1]
 
 
 def ablations(model: ComposedModel, prompt: str, sampling: Sampling = GREEDY) -> list[Answer]:
-    """Answer one prompt with the augments that are on, without each of them, and with none."""
-    on = model.active
-    sets: list[tuple[str, ...]] = [on, *(tuple(other for other in on if other != name) for name in on), ()]
+    """Answer one prompt with the augments that are on, without each of them, and with none; each set once."""
+    sets = [model.active]
+    for name in model.active:
+        with model.ablate(name):
+            sets.append(model.active)  # others may be stopped with it
     answers = []
-    for names in dict.fromkeys(sets):
+    for names in (*dict.fromkeys(filter(None, sets)), ()):
         with model.only(*names):
             answers.append(answer(model, prompt, sampling))
     return answers

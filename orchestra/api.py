@@ -10,7 +10,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from orchestra.errors import BundleError, ModelError
 from orchestra.graph import Feed, Graph, ModelFacts, Node
-from orchestra.io.bundle import Identity, identify
+from orchestra.io.bundle import Identity, identify, read_config
 from orchestra.io.document import Document, read
 from orchestra.io.facts import config_facts, tokenizer_digest
 from orchestra.io.hub import Online
@@ -19,15 +19,16 @@ from orchestra.io.merge import model_folder
 from orchestra.io.merge_facts import weights_fingerprint
 from orchestra.io.models import load_model, memory_fingerprint, not_finite, resolve_device
 from orchestra.io.room import check_memory
+from orchestra.io.sides import Digests, digest, met, sides
 from orchestra.io.stacks import read_stack
 from orchestra.nn.stack import Stack
 from orchestra.paper import fetched_plan
 from orchestra.plan import Plan
 from orchestra.runtime.attention import check_attention
 from orchestra.runtime.model import ComposedModel
-from orchestra.runtime.sides import sides
 from orchestra.runtime.streams import read_tokenizers, settle
 from orchestra.runtime.traits import describe
+from orchestra.wiring import ANCHOR, above
 
 
 def load(
@@ -155,12 +156,13 @@ def _identities(graph: Graph, given: Mapping[str, PreTrainedModel]) -> Callable[
 def _stacks(graph: Graph, identity: Callable[[str], Identity]) -> dict[str, Stack]:
     """Every stack by name, fresh or from its bundle; the misfits of all bundles are listed at once."""
     stacks, problems, order = dict[str, Stack](), list[str](), graph.order
+    digests = dict[str, str | None]()
     unknown = set[str]()  # what these make of a text is not known, as a bundle that feeds them does not fit
     for feed in sorted(graph.stacks, key=lambda feed: order.index(feed.augment)):
         stacks[feed.name] = Stack(graph.sites_of(feed), seed=feed.seed if feed.bundle is None else None)
         try:
-            if feed.augment not in unknown:
-                _fill(stacks, graph, feed, identity)
+            if feed.bundle is not None and not unknown & above(graph.feeds, [feed.augment]):
+                digests[feed.name] = _fill(stacks[feed.name], graph, feed, identity, digests)
         except BundleError as error:
             problems += [f"{feed.field}: {line}" for line in str(error).splitlines()]
             unknown.add(feed.into)
@@ -169,13 +171,20 @@ def _stacks(graph: Graph, identity: Callable[[str], Identity]) -> dict[str, Stac
     return stacks
 
 
-def _fill(stacks: Mapping[str, Stack], graph: Graph, feed: Feed, identity: Callable[[str], Identity]) -> None:
-    """Give a stack the weights of its bundle."""
-    if feed.bundle is not None:
-        stack = stacks[feed.name]
-        expected = {name: tuple(weight.shape) for name, weight in stack.state_dict().items()}
-        anchor, augment = sides(graph, feed, identity, stacks)
-        stack.load_state_dict(read_stack(Path(feed.bundle), anchor=anchor, augment=augment, expected=expected))
+def _fill(stack: Stack, graph: Graph, feed: Feed, identity: Callable[[str], Identity], digests: Digests) -> str | None:
+    """Give a stack the weights of its bundle; returns what that counts as.
+
+    Args:
+        digests: of the stacks that feed its augment.
+    """
+    folder = Path(feed.bundle or "")
+    config = read_config(folder)
+    on = [node.name for node in graph.augments if node.enabled]
+    fed_by = met(config.augment.fed, graph.feeds, feed.augment, digests, on)
+    anchor, augment = sides(graph, feed, identity, fed_by)
+    expected = {name: tuple(weight.shape) for name, weight in stack.state_dict().items()}
+    stack.load_state_dict(read_stack(folder, anchor=anchor, augment=augment, expected=expected))
+    return digest(folder, config) if feed.into != ANCHOR else None
 
 
 def _load_models(graph: Graph, given: Mapping[str, PreTrainedModel]) -> dict[str, PreTrainedModel]:

@@ -40,8 +40,8 @@ def check(spec: GraphSpec, facts: Facts, unread: Sequence[str] = ()) -> Graph:
     problems = [*unsupported(spec), *lines, *unread]
     sites: list[Site] = []
     if not lines:
-        sites, misplaced = _place_all(spec, facts)
-        problems += misplaced
+        sites, misfits = place_all(spec, facts)
+        problems += misfits
     if problems:
         raise GraphError.listing(problems)
     order = [*wiring.order(feeds), ANCHOR]
@@ -54,7 +54,7 @@ def check(spec: GraphSpec, facts: Facts, unread: Sequence[str] = ()) -> Graph:
             device=spec.anchor.device,
             tokenizer=facts.tokenizers.get("anchor"),
         ),
-        augments=tuple(_node(name, augment, facts) for name, augment in sorted(spec.augments.items())),
+        augments=tuple(node(name, augment, facts) for name, augment in sorted(spec.augments.items())),
         sites=tuple(
             sorted(sites, key=lambda site: (order.index(site.into), site.depth, site.augment, site.augment_layer))
         ),
@@ -73,7 +73,7 @@ def _stacks(spec: GraphSpec, facts: Facts) -> Iterator[Feed]:
                 yield replace(stack, bundle=bundle.source, origin=bundle.origin)
 
 
-def _place_all(spec: GraphSpec, facts: Facts) -> tuple[list[Site], list[str]]:
+def place_all(spec: GraphSpec, facts: Facts) -> tuple[list[Site], list[str]]:
     """The sites of every augment, and what is wrong with them.
 
     Whom an augment feeds is placed before it: above the highest layer that is read there, nothing runs.
@@ -110,17 +110,14 @@ def _example(into: Sequence[str]) -> str:
     return ", ".join(f'"{name}": "..."' for name in dict.fromkeys(into))
 
 
-def _node(name: str, augment: AugmentSpec, facts: Facts) -> Node:
-    targets = list(augment.feeds())
-    only = facts.bundles.get(stack_name(name, targets[0])) if len(targets) == 1 else None
+def node(name: str, augment: AugmentSpec, facts: Facts) -> Node:
+    """An augment as the graph has it; its model and the anchor are known."""
     return Node(
         name=name,
         facts=facts.models[name],
         dtype=augment.dtype,
         device=augment.device,
         enabled=augment.enabled,
-        bundle=only.source if only else None,
-        bundle_origin=only.origin if only else None,
         context=augment.context,
         reads="stream" if reads_a_stream(augment, facts.models["anchor"], facts.models[name]) else "ids",
         tokenizer=facts.tokenizers.get(name),
@@ -157,7 +154,7 @@ def _place(
     else:
         return [], []  # the bundle could not be read, and that has been said
     problems = misplaced(sites, where, heads, anchor=fed, augment=reader, whom=whom)
-    problems += _unread(sites, where, into, fed.num_layers, run or fed.num_layers)
+    problems += never_run(sites, where, into, depth=fed.num_layers, run=run or fed.num_layers)
     if stack in facts.bundles:
         problems += _bundle_misfits(facts.bundles[stack], field_, whom, fed, reader)
     return sites, problems
@@ -225,8 +222,13 @@ def _past_the_end(
                 )
 
 
-def _unread(sites: Sequence[Site], where: str, into: str, depth: int, run: int) -> Iterator[str]:
-    """Bridges into layers of an augment that never run, as nobody reads them or what is above."""
+def never_run(sites: Sequence[Site], where: str, into: str, *, depth: int, run: int) -> Iterator[str]:
+    """Bridges into layers of an augment that never run, as nobody reads them or what is above.
+
+    Args:
+        depth: how many layers it has.
+        run: how many of them run.
+    """
     for index, site in enumerate(sites):
         if run <= site.depth < depth:
             yield (

@@ -8,8 +8,9 @@ OrchestraError
 ├── BundleError      the bridge weights do not fit               (fix the bundle)
 ├── HubError         the Hub has it not, or does not give it     (fix the id, the revision or the login)
 ├── LockError        a file is not the one that is locked        (fix the file, or lock again)
-├── DataError        a training record is malformed              (fix the data)
+├── DataError        a record is malformed                       (fix the data)
 ├── TrainError       a training cannot start, or go on           (fix the settings)
+├── EvalError        an evaluation cannot be run                 (fix the call)
 └── ComposeError     misuse of a composed model                  (fix the call)
 """
 
@@ -59,11 +60,15 @@ class LockError(OrchestraError):
 
 
 class DataError(OrchestraError):
-    """A training record is malformed."""
+    """A record, of a training or of a task, is malformed."""
 
 
 class TrainError(OrchestraError):
     """A training cannot start or cannot go on: settings, checkpoints of another training, a loss that is no number."""
+
+
+class EvalError(OrchestraError):
+    """An evaluation cannot be run: tasks, their files, or what is needed to run them."""
 
 
 class ComposeError(OrchestraError):

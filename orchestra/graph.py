@@ -14,6 +14,9 @@ from orchestra.wiring import ANCHOR
 ALIGNMENT_VERSION = 1
 """Raised when the way augment tokens are aligned to anchor tokens changes, so that older bundles are refused."""
 
+FEEDS = ">"
+"""In the name of a stack into an augment, between the two; no augment's name has it."""
+
 AnchorLayer = int | Literal["embedding"]
 
 
@@ -39,6 +42,8 @@ class ModelFacts:
         conversion: how its file becomes tensors, for one that is not safetensors.
         origin: whence on the Hub it came; None for one that did not.
         merge: how it is made, for one that is merged of others.
+        parents: of a merge, whence on the Hub each of its models came, by their numbers.
+        adapters: likewise each adapter that is added to one of them.
     """
 
     source: str
@@ -53,10 +58,20 @@ class ModelFacts:
     conversion: str | None = None
     origin: Origin | None = None
     merge: Merge | None = None
+    parents: tuple[Origin | None, ...] = ()
+    adapters: tuple[Origin | None, ...] = ()
+
+    @property
+    def origins(self) -> tuple[Origin, ...]:
+        """The repositories that its weights come from, those of adapters apart."""
+        merged = self.parents[: self.merge.merged] if self.merge else (self.origin,)
+        return tuple(origin for origin in merged if origin is not None)
 
     @property
     def name(self) -> str:
-        """What people call it: its id on the Hub, else the name of its folder."""
+        """What people call it: its id on the Hub, else the name of its folder, or what it is merged of."""
+        if self.merge is not None:
+            return self.source
         return self.origin.repo if self.origin else PurePath(self.source).name
 
 
@@ -146,7 +161,7 @@ class Feed:
 
 def stack_name(augment: str, into: str = ANCHOR) -> str:
     """The name of the stack that leads from an augment into a model."""
-    return augment if into == ANCHOR else f"{augment}>{into}"
+    return augment if into == ANCHOR else f"{augment}{FEEDS}{into}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,8 +169,6 @@ class Node:
     """A model of the graph: its facts, how it is to be held, and what it reads.
 
     Attributes:
-        bundle: the folder of its bundle; None for fresh bridges, or where it feeds several models (`Graph.stacks`).
-        bundle_origin: whence on the Hub the bundle came; None for one that did not.
         context: every token, or the prompt only.
         reads: the anchor's ids, or a stream of its own tokens. What the fingerprints say; `load` compares the
             tokenizers themselves.
@@ -169,13 +182,19 @@ class Node:
     dtype: str
     device: str
     enabled: bool = True
-    bundle: str | None = None
-    bundle_origin: Origin | None = None
     context: Literal["refresh", "prompt"] = "refresh"
     reads: Literal["ids", "stream"] = "ids"
     tokenizer: str | None = None
     template: Mapping[str, str] | None = None
     tail: Literal["held", "provisional"] = "held"
+
+
+def alike(one: Node, other: Node) -> bool:
+    """Whether two augments read streams of the same tokens."""
+    if not one.reads == other.reads == "stream" or one.facts.tokenizer is None:
+        return False
+    first, second = ((node.template, node.tail, node.context, node.facts.vocab_size) for node in (one, other))
+    return one.facts.tokenizer == other.facts.tokenizer and first == second
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

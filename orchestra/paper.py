@@ -10,10 +10,10 @@ from orchestra import plan as plans
 from orchestra.cost.config import shape
 from orchestra.cost.shape import Shape
 from orchestra.errors import GraphError
-from orchestra.graph import ModelFacts
+from orchestra.graph import Facts, ModelFacts
 from orchestra.io.document import Document, read
 from orchestra.io.facts import gather, model_config
-from orchestra.io.hosted import Fetching, Hub, cached
+from orchestra.io.hosted import Fetching, Hub, cached, weights_of
 from orchestra.io.merge_facts import config_folder, gather_merges
 from orchestra.io.places import Places
 from orchestra.plan import Plan
@@ -50,12 +50,26 @@ def plan(
         if strangers := sorted(set(by_name or {}) - {*names}):
             told = ", ".join(names)
             raise GraphError(f"{given} has {strangers[0]!r}, which the graph does not name; it names {told}.")
+    facts, problems = gathered(document, hub, known=known, tokenizers=tokenizers)
+    return plans.plan(checking.check(document.spec, facts, problems))
+
+
+def gathered(
+    document: Document,
+    hub: Hub,
+    *,
+    known: Mapping[str, ModelFacts] | None = None,
+    tokenizers: Mapping[str, str | None] | None = None,
+) -> tuple[Facts, list[str]]:
+    """What is known of all that a document names, and one line or more for each that nothing is known of.
+
+    Arguments as for `plan`.
+    """
     places = Places(folder=document.folder, root=document.root, hub=hub)
     merged, own, unmade = gather_merges(document.spec, places, known or {})
     held = {**merged, **(known or {})}
     facts, problems = gather(document.spec, document.folder, held, tokenizers, root=document.root, hub=hub)
-    facts = replace(facts, tokenizers={**own, **facts.tokenizers})
-    return plans.plan(checking.check(document.spec, facts, [*unmade, *problems]))
+    return replace(facts, tokenizers={**own, **facts.tokenizers}), [*unmade, *problems]
 
 
 def fetched_plan(
@@ -73,10 +87,11 @@ def fetched_plan(
         ModelError: a repository has none that are loaded.
     """
     planned = plan(document, hub=hub, known=known, tokenizers=tokenizers)
-    origins = {node.facts.origin for node in (planned.graph.anchor, *planned.graph.augments)}
-    for origin in sorted(filter(None, origins), key=str):
-        hub.weights(origin)
-    return plan(document, hub=hub, known=known, tokenizers=tokenizers) if origins != {None} else planned
+    nodes = (planned.graph.anchor, *planned.graph.augments)
+    needs = {need for node in nodes for need in weights_of(node.facts)}
+    for origin, kind in sorted(needs, key=str):
+        hub.weights(origin, kind)
+    return plan(document, hub=hub, known=known, tokenizers=tokenizers) if needs else planned
 
 
 def shapes(planned: Plan) -> dict[str, Shape]:

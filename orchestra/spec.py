@@ -112,7 +112,10 @@ class AugmentSpec(ModelSpec):
     bridges: Text | BridgeRecipe = Field(
         default_factory=BridgeRecipe, description="A bundle (folder or Hub id), or the recipe of a fresh stack."
     )
-    bridges_revision: Text | None = Field(default=None, description="The commit, tag or branch of a bundle on the Hub.")
+    bridges_revision: Text | Annotated[dict[Name, Text], Field(min_length=1)] | None = Field(
+        default=None,
+        description="The commit, tag or branch of a bundle on the Hub; or of each that 'into' names, by the same name.",
+    )
     enabled: bool = Field(default=True, description="Whether the augment is on when the graph is loaded.")
     template: dict[str, str] | None = Field(
         default=None, description="What the anchor's special tokens become in this augment's text."
@@ -131,8 +134,16 @@ class AugmentSpec(ModelSpec):
 
     @model_validator(mode="after")
     def _one_place_for_bridges(self) -> Self:
+        clashes = []
         if isinstance(self.into, dict) and "bridges" in self.model_fields_set:
-            raise ValueError("'bridges' and an 'into' that names bridges exclude each other: drop 'bridges'")
+            clashes.append("'bridges' and an 'into' that names bridges exclude each other: drop 'bridges'")
+        if isinstance(self.bridges_revision, dict):
+            named = self.into if isinstance(self.into, dict) else {}
+            if strangers := [name for name in self.bridges_revision if name not in named]:
+                names = ", ".join(map(repr, strangers))
+                clashes.append(f"'bridges_revision' names {names}, for which 'into' names no bridges: drop it there")
+        if clashes:
+            raise ValueError("\n".join(clashes))
         return self
 
     def feeds(self) -> dict[str, str | BridgeRecipe]:
@@ -142,6 +153,15 @@ class AugmentSpec(ModelSpec):
     def field(self, name: str, into: str) -> str:
         """Where the document says what the bridges into a model are."""
         return f"augments.{name}." + (f"into.{into}" if isinstance(self.into, dict) else "bridges")
+
+    def revision_of(self, into: str) -> str | None:
+        """At which revision the bundle is that leads into a model."""
+        given = self.bridges_revision
+        return given.get(into) if isinstance(given, dict) else given
+
+    def revision_field(self, name: str, into: str) -> str:
+        """Where the document says so."""
+        return f"augments.{name}.bridges_revision" + (f".{into}" if isinstance(self.bridges_revision, dict) else "")
 
 
 class GraphSpec(Closed):

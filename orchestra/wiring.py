@@ -38,6 +38,22 @@ def above(feeds: Feeds, names: Iterable[str]) -> frozenset[str]:
     return frozenset(name for start in names for name in (start, *nx.ancestors(wires, start)))
 
 
+def closed(those: Collection[str], feeds: Feeds, on: Collection[str]) -> frozenset[str]:
+    """Those augments, and all that feed, of the augments that are on, none but them."""
+    found = set(those)
+    for name in reversed(order(feeds)):
+        fed = {into for into in feeds[name] if into == ANCHOR or into in on}
+        if name in on and fed <= found:
+            found.add(name)
+    return frozenset(found)
+
+
+def behind(feeds: Feeds, name: str) -> tuple[tuple[str, str], ...]:
+    """Who feeds whom on all ways that lead to an augment: what makes of it more than the model that it is."""
+    reached = above(feeds, [name])
+    return tuple((each, into) for each in sorted(feeds) for into in sorted(feeds[each]) if into in reached)
+
+
 def misfits(feeds: Mapping[str, Iterable[str]]) -> Iterator[str]:
     """Every reason why augments that feed each other so are no graph that ends in the anchor, a line each."""
     models = {ANCHOR, *feeds}

@@ -1,6 +1,7 @@
 """What holds for every test: shapes are checked, one thread, no network, nothing left outside the test's folder."""
 
 import os
+import shutil
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -81,4 +82,27 @@ def hosted(hub: hubserver.Hub, parts: Path) -> hubserver.Hub:
     """A Hub that has them, as `acme/anchor`, `acme/kv` and `acme/anchor-x-kv`."""
     for name, folder in (("anchor", "anchor"), ("kv", "kv"), ("anchor-x-kv", "kv-bundle")):
         hub.add(f"acme/{name}", hubserver.files(parts / folder))
+    return hub
+
+
+@pytest.fixture(scope="session")
+def three(tmp_path_factory: pytest.TempPathFactory, sessions_cache: None) -> Path:
+    """The folders of three models of one shape, `one`, `two` and `three`, that nobody changes."""
+    base = tmp_path_factory.mktemp("three")
+    folders.three(base)
+    return base
+
+
+@pytest.fixture
+def mine(three: Path, tmp_path: Path) -> Path:
+    """Three models of the test's own."""
+    shutil.copytree(three, tmp_path, dirs_exist_ok=True)
+    return tmp_path
+
+
+@pytest.fixture
+def hosted_three(hub: hubserver.Hub, three: Path) -> hubserver.Hub:
+    """A Hub that has them, as `acme/one`, `acme/two` and `acme/three`."""
+    for name in ("one", "two", "three"):
+        hub.add(f"acme/{name}", hubserver.files(three / name))
     return hub

@@ -27,6 +27,31 @@ def checkpoint(folder: Path, architecture: str = "llama", *, seed: int = 0, dtyp
     return folder
 
 
+def three(base: Path, architecture: str = "llama") -> list[Path]:
+    """Three models of one shape, to be merged: `one`, `two` and `three`."""
+    return [checkpoint(base / name, architecture, seed=seed) for seed, name in enumerate(("one", "two", "three"))]
+
+
+def adapter(
+    folder: Path, model: Path, *names: str, rank: int = 3, dtype: torch.dtype = torch.float32, **config: Any
+) -> Path:
+    """A LoRA adapter for these weights of every layer of a tiny llama, as peft saves it."""
+    torch.manual_seed(rank)
+    folder.mkdir()
+    tensors = {}
+    for name, weight in load_file(model / "model.safetensors").items():
+        if name.endswith(names or ("q_proj.weight", "up_proj.weight")):
+            wide, narrow = weight.shape[::-1] if config.get("fan_in_fan_out") else weight.shape
+            stem = f"base_model.model.{name.removesuffix('.weight')}"
+            tensors[f"{stem}.lora_A.weight"] = torch.randn(rank, narrow).to(dtype)
+            tensors[f"{stem}.lora_B.weight"] = torch.randn(wide, rank).to(dtype)
+    save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+    said = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "r": rank, "lora_alpha": 5, "bias": "none"}
+    said |= {"target_modules": [name.removesuffix(".weight") for name in names] or ["q_proj", "up_proj"]}
+    (folder / "adapter_config.json").write_text(json.dumps({**said, **config}))
+    return folder
+
+
 def tokenizer(folder: Path, words: Mapping[str, int] = WORDS, **more: str) -> None:
     """Write a tokenizer of whole words into a model folder."""
     made = Tokenizer(models.WordLevel(dict(words), unk_token="w0"))

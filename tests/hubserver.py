@@ -257,13 +257,13 @@ class _Handler(BaseHTTPRequestHandler):
         self._part(self.hub.objects[oid], {})
 
     def _part(self, content: bytes, headers: Mapping[str, str]) -> None:
-        asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range") or "")
+        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or "")
         if asked is None:
             self._send(content, 200, headers)
             return
-        begin = int(asked[1])
-        said = f"bytes {begin}-{len(content) - 1}/{len(content)}"
-        self._send(content[begin:], 206, {**headers, "Content-Range": said})
+        begin, end = int(asked[1]), min(int(asked[2] or len(content)), len(content) - 1)
+        said = f"bytes {begin}-{end}/{len(content)}"
+        self._send(content[begin : end + 1], 206, {**headers, "Content-Range": said})
 
 
 def _oid(path: str, content: bytes) -> str:

@@ -9,8 +9,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+import orchestra
 from orchestra.merging.methods import METHODS
-from tests import folders
+from tests import tiny
 
 with warnings.catch_warnings():  # mergekit 0.1.5 reaches for numpy.core
     warnings.simplefilter("ignore", DeprecationWarning)
@@ -40,11 +41,6 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-def models(base: Path, *, architecture: str = "llama") -> list[Path]:
-    """Three models of one shape: `one`, `two` and `three`."""
-    return [folders.checkpoint(base / name, architecture, seed=i) for i, name in enumerate(("one", "two", "three"))]
-
-
 def recipe(method: str, base: Path, **more: Any) -> dict[str, Any]:
     """A recipe of a method for the models in a folder, `one` the base model where the method has one."""
     takes = METHODS[method]
@@ -66,7 +62,10 @@ def weights(folder: Path) -> dict[str, Tensor]:
 
 def mergekits(recipe: Mapping[str, Any], out: Path, *, seed: int = 0) -> Path:
     """What mergekit itself makes of a recipe."""
-    options = MergeOptions(random_seed=seed, copy_tokenizer=False, write_model_card=False, quiet=True)
+    adapted = str(out.with_name(f"{out.name}-adapted"))
+    options = MergeOptions(
+        random_seed=seed, copy_tokenizer=False, write_model_card=False, quiet=True, lora_merge_cache=adapted
+    )
     run_merge(MergeConfiguration.model_validate(recipe), str(out), options)
     return out
 
@@ -75,3 +74,24 @@ def same(one: Path, two: Path) -> bool:
     """Whether two folders hold the same weights, to the bit."""
     first, second = weights(one), weights(two)
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def ties(at: str = "acme/{}", **more: Any) -> dict[str, Any]:
+    """A model that is a merge of the three, each named so; further fields stand beside the recipe."""
+    listed = [
+        {"model": at.format("two"), "parameters": {"weight": 0.5}},
+        {"model": at.format("three"), "parameters": {"weight": 1}},
+    ]
+    return {"merge": {"merge_method": "ties", "base_model": at.format("one"), "models": listed}, **more}
+
+
+def graph(anchor: Any, **kv: Any) -> dict[str, Any]:
+    """A graph whose augment is that merge of repositories, unless it says otherwise."""
+    kv = {"model": ties(), "bridges": {"pairs": tiny.PAIRS}, **kv}
+    return {"format": "orchestra/graph@1", "anchor": {"model": anchor}, "augments": {"kv": kv}}
+
+
+def said(composed: orchestra.ComposedModel) -> Tensor:
+    """What a composition says of `tiny.tokens()`, its bridges made loud."""
+    logits: Tensor = tiny.loud(composed)(tiny.tokens()).logits
+    return logits

@@ -1,5 +1,7 @@
 """Prompts and answers, with and without augments."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -62,6 +64,16 @@ def test_ablations_start_from_what_is_on_and_leave_it_so(model: ComposedModel) -
     with model.ablate("tetum"):
         assert [found.on for found in ablations(model, PROMPT, Sampling(max_new_tokens=1))] == [("kv",), ()]
         assert model.active == ("kv",)
+
+
+def test_ablations_of_who_feeds_another_are_told_by_what_runs() -> None:
+    fed = {"a": ["b"], "b": ["anchor"], "c": ["anchor"]}
+    for names in (("a", "b"), ("a", "b", "c")):
+        parts: Any = {name: (tiny.model("gpt2", seed=3), {"into": fed[name]}) for name in names}
+        words = dict.fromkeys(("anchor", *names), tiny.words())
+        composed = tiny.compose(tiny.model("llama"), tokenizers=words, **parts)
+        found = [each.on for each in ablations(composed, PROMPT, Sampling(max_new_tokens=1))]
+        assert found == [names, names[1:], *([("c",), ("a", "b")] if "c" in names else []), ()]
 
 
 def test_with_every_augment_off_the_answer_is_the_anchors(model: ComposedModel) -> None:

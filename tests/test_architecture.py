@@ -56,6 +56,7 @@ def test_what_the_package_offers_is_exactly_this() -> None:
         "ComposeError",
         "ComposedModel",
         "DataError",
+        "EvalError",
         "GraphError",
         "HubError",
         "LockError",
@@ -84,6 +85,12 @@ def test_nothing_inside_imports_the_root() -> None:
     inside = [path for path in (ROOT / "orchestra").rglob("*.py") if path.parent.name != "cli"]
     importers = [path.name for path in inside if "\nimport orchestra\n" in path.read_text(encoding="utf-8")]
     assert importers == []
+
+
+def test_matplotlib_is_imported_when_something_is_drawn_and_not_before() -> None:
+    script = "import sys, orchestra.cli.show, orchestra.cli.contributions; print('matplotlib' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout == "False\n"
 
 
 def test_mergekit_is_imported_when_models_are_merged_and_not_before() -> None:

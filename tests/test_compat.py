@@ -66,7 +66,7 @@ def held(base: Path) -> Compatibility:
 def test_bundles_trained_apart_join_load_and_generate(apart: Path) -> None:
     found = held(apart)
     assert found.reasons() == []
-    assert [fit.augment for fit in found.bundles] == ["far", "kv"]
+    assert [fit.stack for fit in found.bundles] == ["far", "kv"]
     composed = orchestra.load(apart / "graph.json")
     both, alone = composed(tiny.tokens()).logits, []
     for name in ("kv", "far"):
@@ -263,7 +263,7 @@ def test_fresh_bridges_fit_anything_and_their_own_problems_are_told(joined: Path
     content["augments"]["kv"]["bridges"] = {"pairs": [tiny.pair(9, 0)]}
     folders.graph(joined / "graph.json", content)
     found = held(joined)
-    assert (found.fresh, [fit.augment for fit in found.bundles]) == (("kv",), ["far"])
+    assert (found.fresh, [fit.stack for fit in found.bundles]) == (("kv",), ["far"])
     assert found.reasons() == ["augments.kv.bridges.pairs.0.augment_layer is 9, but kv has 5 layers, numbered 0 to 4."]
 
 

@@ -1,8 +1,6 @@
 """Models of a graph that are merges, from the document to generated tokens."""
 
-import json
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,29 +11,9 @@ import orchestra
 from orchestra import paper
 from orchestra import spec as specs
 from orchestra.errors import BundleError, GraphError, LockError, MergeError
-from orchestra.graph import Origin
 from orchestra.io import merge as merging
-from orchestra.io.hosted import Snapshot
-from orchestra.io.hosting import unhostable
 from orchestra.io.lock import lock_path, take, write_lock
-from orchestra.io.merge_facts import gather_merges
-from orchestra.io.places import Places
-from tests import folders, mergers, tiny
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three models, and a graph of their merges that was told apart by loud bridges."""
-    base = tmp_path_factory.mktemp("models")
-    mergers.models(base)
-    return base
-
-
-@pytest.fixture
-def base(models: Path, tmp_path: Path) -> Path:
-    """Three models of the test's own."""
-    shutil.copytree(models, tmp_path, dirs_exist_ok=True)
-    return tmp_path
+from tests import folders, tiny
 
 
 def ties(*, weight: float = 0.5, **more: Any) -> dict[str, Any]:
@@ -52,17 +30,17 @@ def graph(base: Path, anchor: Any, **augments: Any) -> Path:
     return folders.graph(base / "graph.json", content)
 
 
-def test_a_merged_anchor_and_a_merged_augment_load_and_generate(base: Path) -> None:
+def test_a_merged_anchor_and_a_merged_augment_load_and_generate(mine: Path) -> None:
     stacked = {"merge": {"merge_method": "passthrough", "slices": STACK}}
-    model = orchestra.load(graph(base, ties(), kv={"model": stacked}))
+    model = orchestra.load(graph(mine, ties(), kv={"model": stacked}))
     assert model.anchor.config.num_hidden_layers == 3
     assert model.augment("kv").config.num_hidden_layers == 4
     assert model.tokenizer is not None
     fresh = tiny.generate(model, tiny.tokens())
-    made = orchestra.merge(recipe_of(base), base / "made")
+    made = orchestra.merge(recipe_of(mine), mine / "made")
     plain = folders.document(kv={"model": "two"})
     plain["anchor"]["model"] = made.name
-    assert torch.equal(tiny.generate(orchestra.load(folders.graph(base / "plain.json", plain)), tiny.tokens()), fresh)
+    assert torch.equal(tiny.generate(orchestra.load(folders.graph(mine / "plain.json", plain)), tiny.tokens()), fresh)
     assert not torch.equal(tiny.generate(tiny.loud(model), tiny.tokens()), fresh)
 
 
@@ -73,68 +51,54 @@ def recipe_of(base: Path) -> dict[str, Any]:
     return {**recipe, "base_model": str(base / "one"), "models": listed}
 
 
-def test_the_same_merge_named_twice_is_in_memory_once(base: Path) -> None:
-    model = orchestra.load(graph(base, ties(), kv={"model": ties()}, tetum={"model": ties(weight=0.25)}))
+def test_the_same_merge_named_twice_is_in_memory_once(mine: Path) -> None:
+    model = orchestra.load(graph(mine, ties(), kv={"model": ties()}, tetum={"model": ties(weight=0.25)}))
     assert model.augment("kv") is model.anchor
     assert model.augment("tetum") is not model.anchor
 
 
-def test_a_bundle_fits_the_merge_that_it_was_trained_against_and_no_other(base: Path) -> None:
-    model = tiny.loud(orchestra.load(graph(base, "one", kv={"model": ties()})))
+def test_a_bundle_fits_the_merge_that_it_was_trained_against_and_no_other(mine: Path) -> None:
+    model = tiny.loud(orchestra.load(graph(mine, "one", kv={"model": ties()})))
     expected = tiny.generate(model, tiny.tokens())
-    model.save_stack("kv", base / "bundle")
-    again = orchestra.load(graph(base, "one", kv={"model": ties(), "bridges": "bundle"}))
+    model.save_stack("kv", mine / "bundle")
+    again = orchestra.load(graph(mine, "one", kv={"model": ties(), "bridges": "bundle"}))
     assert torch.equal(tiny.generate(again, tiny.tokens()), expected)
     name = r"<ties of one, two, three, \w{8}>"
     told = rf"does not fit: the augment's weights are \w+ \({name}\), and it was trained with \w+ \({name}\)\."
     with pytest.raises(BundleError, match=told):
-        orchestra.load(graph(base, "one", kv={"model": ties(weight=0.25), "bridges": "bundle"}))
-    assert str(base) not in (base / "bundle" / "bridge_config.json").read_text()
+        orchestra.load(graph(mine, "one", kv={"model": ties(weight=0.25), "bridges": "bundle"}))
+    assert str(mine) not in (mine / "bundle" / "bridge_config.json").read_text()
 
 
-def test_an_augment_may_have_the_tokenizer_that_its_merge_is_built_with(base: Path) -> None:
-    folders.letters(base / "one")
-    folders.letters(base / "two")
-    folders.letters(base / "three", folders.LETTERS + "ABC")
-    model = orchestra.load(graph(base, "one", kv={"model": ties(tokenizer_source="three")}))
+def test_an_augment_may_have_the_tokenizer_that_its_merge_is_built_with(mine: Path) -> None:
+    folders.letters(mine / "one")
+    folders.letters(mine / "two")
+    folders.letters(mine / "three", folders.LETTERS + "ABC")
+    model = orchestra.load(graph(mine, "one", kv={"model": ties(tokenizer_source="three")}))
     assert [node.reads for node in model.plan.graph.augments] == ["stream"]
     assert model.tokenizer is not None
     ids = model.tokenizer("abc", return_tensors="pt")["input_ids"]
     assert tiny.generate(tiny.loud(model), ids).shape == (1, ids.shape[1] + 5)
 
 
-def test_a_lock_pins_the_models_of_a_merge(base: Path) -> None:
-    path = graph(base, "one", kv={"model": {**ties(), "tokenizer": "one"}})
+def test_a_lock_pins_the_models_of_a_merge(mine: Path) -> None:
+    path = graph(mine, "one", kv={"model": {**ties(), "tokenizer": "one"}})
     write_lock(lock_path(path), take(specs.read(path), paper.plan(path).graph))
     assert orchestra.load(path).augment("kv")
-    folders.edit_weights(base / "three" / "model.safetensors", lambda tensors: tensors[folders.UP].mul_(2))
+    folders.edit_weights(mine / "three" / "model.safetensors", lambda tensors: tensors[folders.UP].mul_(2))
     told = r"augments\.kv\.model\.merge\.models\.1\.model: model\.safetensors has SHA-256 \w+, and \w+ is locked\.$"
     with pytest.raises(LockError, match=told):
         orchestra.load(path)
 
 
-def test_a_graph_of_a_merge_is_not_hosted(base: Path) -> None:
-    planned = paper.plan(graph(base, ties(), kv={"model": "one"}))
-    told = "anchor.model is a merge of folders; a graph on the Hub names models on the Hub: upload it, and name its id."
-    assert told in unhostable(planned.graph)
-
-
-def test_a_hosted_graph_merges_nothing_outside_of_its_repository(base: Path) -> None:
-    content = specs.parse(json.loads(graph(base, "one", kv={"model": ties()}).read_text()))
-    root = Snapshot(folder=base / "two", origin=Origin(repo="acme/trio", commit="0" * 40))
-    problems = gather_merges(content, Places(folder=base, root=root))[2]
-    assert "augments.kv.model.merge.base_model: " in problems[0]
-    assert "leads out of acme/trio." in problems[0]
-
-
-def test_nothing_is_merged_for_a_graph_that_cannot_exist(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_merged_for_a_graph_that_cannot_exist(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(merging, "_run", None)
     told = "augments.kv.model.merge.parameters.densty is an unknown parameter; did you mean 'density'?"
     with pytest.raises(GraphError, match=f"^{re.escape(told)}$"):
-        orchestra.load(graph(base, "one", kv={"model": ties(parameters={"densty": 1})}))
+        orchestra.load(graph(mine, "one", kv={"model": ties(parameters={"densty": 1})}))
 
 
-def test_a_merge_that_fails_is_one_error(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_merge_that_fails_is_one_error(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(merging, "find_spec", lambda name: None)
     with pytest.raises(MergeError, match=r"^merging needs mergekit: pip install 'orchestra-lm\[merge\]'\.$"):
-        orchestra.load(graph(base, "one", kv={"model": ties()}))
+        orchestra.load(graph(mine, "one", kv={"model": ties()}))

@@ -33,6 +33,20 @@ def told(content: Any) -> list[str]:
         ({"model": {"merge": []}}, "augments.kv.model.merge is []; allowed: an object."),
         ({"bridges": 7}, "augments.kv.bridges is 7; allowed: a text, or an object."),
         ({"bridges": []}, "augments.kv.bridges is []; allowed: a text, or an object."),
+        ({"bridges_revision": 5}, "augments.kv.bridges_revision is 5; allowed: a text, or an object."),
+        ({"bridges_revision": {}}, "augments.kv.bridges_revision is {}; allowed: a text, or at least one entry."),
+        (
+            {"bridges_revision": {"anchor": 3}, "into": {"anchor": "a/b"}},
+            "augments.kv.bridges_revision.anchor is 3; allowed: a text.",
+        ),
+        (
+            {"bridges_revision": {"anchor": "v1"}},
+            "augments.kv: 'bridges_revision' names 'anchor', for which 'into' names no bridges: drop it there.",
+        ),
+        (
+            {"bridges_revision": {"b": "v1", "anchor": "v2", "c": "v1"}, "into": {"anchor": "a/b"}},
+            "augments.kv: 'bridges_revision' names 'b', 'c', for which 'into' names no bridges: drop it there.",
+        ),
         ({"bridges": {"gates": "token"}}, "augments.kv.bridges.gates is an unknown field; did you mean 'gate'?"),
         (
             {"bridges": {"gate": "sigmoid"}},

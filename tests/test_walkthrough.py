@@ -19,12 +19,13 @@ from tests.hubserver import Hub
 __all__ = ["run"]
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "docs/walkthrough.md").read_text(encoding="utf-8")
-BLOCKS = r"`(\S+)`[^\n`]*:\n\n```(?:json|python)\n(.*?)```|```console\n(.*?)```|^## (Elsewhere)$"
+BLOCKS = r"`(\S+)`[^\n`]*:\n\n```(?:json|python|yaml)\n(.*?)```|```console\n(.*?)```|^## (Elsewhere)$"
 VARIES = (
     (r"\b[0-9a-f]{40}\b", "<commit>"),
     (r"(loss|off|seconds)( +│ )[\d.]+ *", r"\1\2<number>"),
     (r"│ (kv|none)( +│ )\d+ *", r"│ \1\2<answer>"),  # what so short a training answers hangs on the machine's last bits
     (r"^\d+$", "<answer>"),
+    (r"( (?:composition|alone) +)[-\d., \[\]]+$", r"\1<scores>"),
 )
 
 

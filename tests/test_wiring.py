@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestra.wiring import Feeds, above, below, misfits, order, reaching
+from orchestra.wiring import Feeds, above, behind, below, closed, misfits, order, reaching
 
 DIAMOND: Feeds = {"z": ["b", "c"], "b": ["anchor"], "c": ["anchor", "b"]}
 
@@ -27,6 +27,19 @@ def test_all_that_an_augment_feeds_and_all_that_feed_it_are_found_by_any_path() 
     assert above(chain, ["b"]) == {"a", "b"}
     assert below(chain, ["a", "d"]) == {"a", "b", "c", "d"}
     assert above(chain, []) == set()
+
+
+def test_who_feeds_none_but_some_is_found_of_those_that_are_on() -> None:
+    assert closed(["c"], DIAMOND, "zbc") == {"c"}
+    assert closed(["b"], DIAMOND, "zb") == {"b", "z"}
+    assert closed(["b"], {"a": ["b"], "z": ["a"], "b": ["anchor"]}, "abz") == {"a", "b", "z"}
+    assert closed([], DIAMOND, "zbc") == set()
+
+
+def test_who_feeds_whom_on_the_ways_to_an_augment_is_found_and_no_step_beside_or_after_it() -> None:
+    assert behind(DIAMOND, "b") == (("c", "b"), ("z", "b"), ("z", "c"))
+    assert behind(DIAMOND, "c") == (("z", "c"),)
+    assert behind(DIAMOND, "z") == ()
 
 
 @pytest.mark.parametrize("feeds", [DIAMOND, {"a": ["anchor"]}, {"a": ["b"], "b": ["anchor"]}])

@@ -20,14 +20,20 @@ COMMANDS = {
     "plan": "Show what a graph would run, and what each augment adds.",
     "cost": "Show what a graph costs, and what LoRA, fine-tuning and separate models would.",
     "compat": "Say whether bundles that were trained apart join in one graph, and why not.",
-    "show": "Draw a graph: as a tree here, or as SVG into a file.",
+    "show": "Draw a graph: as a tree here, or as a picture or page into a file.",
     "schema": "Print the JSON Schema of graph documents.",
     "lock": "Pin every model and bundle of a graph to a commit and the SHA-256 of each file.",
     "push": "Upload a graph with its bridges, or a bundle, to the Hub.",
     "pull": "Fetch a graph with its bridges, or a bundle, from the Hub.",
     "generate": "Continue a prompt with a composition.",
+<<<<<<< HEAD
     "ablate": "Answer one prompt with all augments, without each of them, and with none.",
     "probe": "Show which layers of the augments hold what a file of records asks for, and propose bridges.",
+=======
+    "ablate": "Answer one prompt without each augment; or train and score what another in its place would give.",
+    "contributions": "Show what each bridge adds at each token, and what the next one loses without each augment.",
+    "eval": "Score a composition in tasks, and what is left of it without some of its augments.",
+>>>>>>> main
     "train": "Train the bridges of a graph.",
     "merge": "Merge models as a mergekit recipe says, into a new folder.",
     "reproduce": "Run an experiment again, from nothing; interrupted, it goes on from its last checkpoint.",

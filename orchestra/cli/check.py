@@ -1,5 +1,6 @@
 """`orchestra check`: every problem of a graph at once. No torch."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +9,7 @@ import typer
 from orchestra import paper
 from orchestra.cli import hub
 from orchestra.draw import reading
-from orchestra.graph import Node
+from orchestra.wiring import ANCHOR
 
 
 def check(
@@ -17,11 +18,17 @@ def check(
 ) -> None:
     """List every problem of a graph, without loading a weight."""
     plan = paper.plan(graph, hub=hub(remote))
-    augments = ", ".join(_name(node) for node in plan.graph.augments)
+    names = {node.name: f"{node.name} (reads {reading(node)})" for node in plan.graph.augments}
     count = len(plan.graph.sites)
-    bridges = "1 bridge joins" if count == 1 else f"{count} bridges join"
-    typer.echo(f"{graph}: fine. {bridges} the anchor with {augments}.")
+    if plan.graph.deep:
+        bridges = "1 bridge leads" if count == 1 else f"{count} bridges lead"
+        feeds = (f"from {names[name]} into {_listed(into)}" for name, into in plan.graph.feeds.items())
+        typer.echo(f"{graph}: fine. {bridges} {', '.join(feeds)}.")
+    else:
+        bridges = "1 bridge joins" if count == 1 else f"{count} bridges join"
+        typer.echo(f"{graph}: fine. {bridges} the anchor with {', '.join(names.values())}.")
 
 
-def _name(node: Node) -> str:
-    return f"{node.name} (reads {reading(node)})"
+def _listed(into: Sequence[str]) -> str:
+    """Models that are fed, in words."""
+    return " and ".join("the anchor" if name == ANCHOR else name for name in into)

@@ -71,7 +71,7 @@ def _print(graph: Path, found: Compatibility, measured: Loudness) -> None:
     if found.reasons():
         typer.echo(f"{graph}: does not fit.")
         return
-    trained = ", ".join(fit.augment for fit in found.bundles)
+    trained = ", ".join(fit.stack for fit in found.bundles)
     typer.echo(f"{graph}: fits. " + (f"{trained} join without training." if trained else "It names no bundles."))
     if found.fresh:
         typer.echo(f"Fresh, and to be trained: {', '.join(found.fresh)}.")
@@ -79,7 +79,7 @@ def _print(graph: Path, found: Compatibility, measured: Loudness) -> None:
 
 def _aspects(found: Compatibility) -> Table:
     """A row per aspect, a column per bundle."""
-    table = Table("trained with", *(fit.augment for fit in found.bundles))
+    table = Table("trained with", *(fit.stack for fit in found.bundles))
     for aspect, name in ASPECTS.items():
         table.add_row(name, *(_cell(fit, aspect) for fit in found.bundles))
     return table

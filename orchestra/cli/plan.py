@@ -28,6 +28,8 @@ def plan(
     console = Console(highlight=False)
     for table in (_models(planned), _stacks(planned), _bridges(planned)):
         console.print(table)
+    if stopped := [cost.augment for cost in planned.costs if state(cost) == "stopped"]:
+        console.print(f"Stopped, as nothing that they feed runs: {', '.join(stopped)}.")
 
 
 def _models(planned: Plan) -> Table:

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from orchestra.api import load
 from orchestra.probing import ProbeSpec
 from orchestra.probing import probe as probe_layers
 from orchestra.probing.result import Probed, tables
@@ -18,9 +17,7 @@ _DEFAULT: dict[str, Any] = {field.name: field.default for field in dataclasses.f
 
 def probe(
     graph: Annotated[Path, typer.Argument(help="A graph document, or its repository on the Hub.")],
-    data: Annotated[
-        Path | None, typer.Option(help="JSONL of {prompt, completion} or {text}, with label or spans.")
-    ] = None,
+    data: Annotated[Path, typer.Option(help="JSONL of {prompt, completion} or {text}, with label or spans.")],
     eval_data: Annotated[Path | None, typer.Option(help="JSONL to score on.")] = None,
     held_out: Annotated[float, typer.Option(help="Else, the share of texts to score on.")] = _DEFAULT["held_out"],
     augment: Annotated[list[str] | None, typer.Option(help="Probe it; repeatable. Default: those on.")] = None,
@@ -29,17 +26,9 @@ def probe(
     classes: Annotated[int, typer.Option(help="Most labels that a probe tells apart.")] = _DEFAULT["classes"],
     resamples: Annotated[int, typer.Option(help="Bootstrap samples.")] = _DEFAULT["resamples"],
     seed: Annotated[int, typer.Option(help="Of what is held out, and of the bootstrap.")] = _DEFAULT["seed"],
-    text: Annotated[str | None, typer.Option(help="Show what each bridge adds at each token of it instead.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Show which layers of the augments hold what a file of records asks for, and propose bridges."""
-    if (data is None) == (text is None):
-        raise typer.BadParameter("give one of --data and --text.")
-    if text is not None:
-        shown = load(graph).contributions(text)
-        typer.echo(json.dumps(dataclasses.asdict(shown)) if as_json else str(shown))
-        return
-    assert data is not None
     found = probe_layers(
         graph,
         ProbeSpec(

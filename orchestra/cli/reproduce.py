@@ -2,7 +2,7 @@
 
 import json as jsons
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,6 +15,7 @@ def reproduce(
         "runs"
     ),
     scale: Annotated[Scale, typer.Option(help="For two cores and two hours, or for a GPU.")] = Scale.SMALL,
+    only: Annotated[list[str] | None, typer.Option(help="A part of it, where it has parts; repeatable.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
     """Run an experiment again, from nothing; interrupted, it goes on from its last checkpoint."""
@@ -24,5 +25,13 @@ def reproduce(
     chosen = known[name]
     if scale not in chosen.scales:
         raise typer.BadParameter(f"{name} has only {', '.join(chosen.scales)}", param_hint="--scale")
-    results = chosen.run(output, scale)
+    runs = [chosen.run]
+    if only:
+        if strangers := [part for part in only if part not in chosen.parts]:
+            has = f"only {', '.join(chosen.parts)}" if chosen.parts else "no parts"
+            raise typer.BadParameter(f"{strangers[0]!r} is no part of {name}, which has {has}", param_hint="--only")
+        runs = [chosen.parts[part] for part in only]
+    results: dict[str, Any] = {}
+    for run in runs:
+        results = run(output, scale)
     typer.echo(jsons.dumps(results, indent=2) if json else chosen.tell(results))

@@ -8,7 +8,7 @@ from orchestra.cost.flops import asking_flops, folding_flops, model_flops, readi
 from orchestra.cost.shape import Shape
 from orchestra.graph import Node, Site
 from orchestra.plan import Plan
-from orchestra.wiring import ANCHOR
+from orchestra.wiring import ANCHOR, closed
 
 Shapes = Mapping[str, Shape]
 
@@ -44,7 +44,8 @@ def prompt_block(planned: Plan, asked: Asked) -> Block:
 def token_block(planned: Plan, asked: Asked, past: int) -> Block:
     """The forward that reads one token of the anchor behind so many."""
     nodes = (planned.graph.anchor, *planned.graph.augments)
-    stopped = {node.name for node in nodes if node.context == "prompt"}
+    told = {node.name for node in nodes if node.context == "prompt"}
+    stopped = closed(told, planned.graph.feeds, running(planned))
     return Block(
         new={node.name: 0.0 if node.name in stopped else asked.tokens(node, 1) for node in nodes},
         past={node.name: asked.tokens(node, asked.prompt_length if node.name in stopped else past) for node in nodes},

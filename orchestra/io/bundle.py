@@ -41,7 +41,8 @@ class Identity(Closed):
         conversion: how a file that is not safetensors became tensors; the fingerprint is the file's.
         template: of an augment, the text that the anchor's special tokens become in its stream.
         tail: of an augment, whether what its stream holds back is read ahead; None where nothing is.
-        fed: of an augment that others fed, SHA-256 of the weights of their bundles; None where nobody did.
+        fed: of an augment that others fed, by whatever path, SHA-256 of the weights of their bundles; None where
+            nobody did.
         text: of a fed augment that reads a stream, SHA-256 of the tokenizer whose tokens it is a stream of; None where
             it does not, or where who feeds it reads the same tokens.
     """
@@ -57,8 +58,8 @@ class Identity(Closed):
     conversion: Word | None = None
     template: dict[str, str] | None = None
     tail: Literal["provisional"] | None = None
-    fed: tuple[str, ...] | None = None
-    text: str | None = None
+    fed: tuple[Word, ...] | None = None
+    text: Word | None = None
 
 
 class BundleSite(Closed):

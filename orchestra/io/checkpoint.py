@@ -17,6 +17,7 @@ from orchestra.problems import printable
 _CHUNK_BYTES = 1 << 22
 _PICKLES = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _INDEX = "model.safetensors.index.json"
+ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _SETTLED_NS = 2_000_000_000  # a file changed later than this before it was hashed may change again unnoticed
 
 
@@ -26,7 +27,7 @@ def weight_files(folder: Path) -> list[Path]:
     Raises:
         ModelError: there are none, a shard is missing, the weights are pickled, or they are an adapter's.
     """
-    if (folder / "adapter_config.json").is_file():
+    if (folder / ADAPTER_CONFIG).is_file():
         raise ModelError(
             f"{folder}: holds an adapter (adapter_config.json); merge it into its model, and name the folder of that."
         )
@@ -53,7 +54,7 @@ def weight_names(folder: Path) -> list[str]:
 
 def fetched(folder: Path) -> bool:
     """Whether all weights of a model are in its folder, or nothing will be gained by fetching them."""
-    held = (folder / "model.safetensors").is_file() or (folder / "adapter_config.json").is_file()
+    held = (folder / "model.safetensors").is_file() or (folder / ADAPTER_CONFIG).is_file()
     return held or all((folder / name).is_file() for name in weight_names(folder))
 
 

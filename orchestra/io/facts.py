@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from orchestra.io.suspect import why_config, why_tokenizer
 from orchestra.io.unsuited import why_unsuited
 from orchestra.plan import num_params
 from orchestra.problems import printable, show
-from orchestra.spec import BridgeRecipe, GraphSpec
+from orchestra.spec import AugmentSpec, BridgeRecipe, GraphSpec
 from orchestra.wiring import ANCHOR
 
 # The same number goes by several names in the configs of the Hub.
@@ -63,35 +63,48 @@ def gather(
         # What is not read here is known already, or refused by checking.unsupported.
         if name not in models and isinstance(model.model, str):
             try:
-                found = places.find(model.model, f"{where}.model", "model", revision=model.revision)
+                found = places.find(
+                    model.model, f"{where}.model", "model", revision=model.revision, revision_field=f"{where}.revision"
+                )
                 models[name] = model_facts(found.path, origin=found.origin)
                 sources[name] = models[name].source
             except OrchestraError as error:
-                problems += _lines(f"{where}.model", error)
+                problems += _lines(f"{where}.model", error, f"{where}.revision")
         if name not in given and model.tokenizer is not None:
             try:
                 sources[name], given[name] = _tokenizer(model.tokenizer, places, f"{where}.tokenizer")
             except OrchestraError as error:
                 problems += _lines(f"{where}.tokenizer", error)
     for name, augment in sorted(spec.augments.items()):
-        if augment.bridges_revision is not None and isinstance(augment.bridges, BridgeRecipe):
-            problems.append(
-                f"augments.{name}.bridges_revision is {augment.bridges_revision!r}, but its bridges are fresh, "
-                "and have no revisions; drop it."
-            )
+        problems += _revisions_of_nothing(name, augment)
         for into, bridges in augment.feeds().items():
             if isinstance(bridges, BridgeRecipe):
                 continue
-            field = augment.field(name, into)
+            field, where, revision = (
+                augment.field(name, into),
+                augment.revision_field(name, into),
+                augment.revision_of(into),
+            )
             try:
-                found = places.find(bridges, field, "bundle", revision=augment.bridges_revision)
+                found = places.find(bridges, field, "bundle", revision=revision, revision_field=where)
                 told = bundle_facts(found.path, name, into)
                 bundles[stack_name(name, into)] = replace(told, origin=found.origin)
             except OrchestraError as error:
-                problems += _lines(field, error)
+                problems += _lines(field, error, where)
     models |= {name: replace(models[name], tokenizer=given[name]) for name in models.keys() & given.keys()}
     own = {name: source for name, source in sources.items() if name not in (tokenizers or {})}
     return Facts(models=models, bundles=bundles, tokenizers=own), problems
+
+
+def _revisions_of_nothing(name: str, augment: AugmentSpec) -> Iterator[str]:
+    """Revisions that are given where bridges are fresh."""
+    feeds, given = augment.feeds(), augment.bridges_revision
+    fresh = [into for into, bridges in feeds.items() if isinstance(bridges, BridgeRecipe)]
+    if isinstance(given, str) and len(fresh) < len(feeds):
+        return  # it is that of the others
+    for field, into in {augment.revision_field(name, into): into for into in fresh}.items():
+        if (revision := augment.revision_of(into)) is not None:
+            yield f"{field} is {revision!r}, but its bridges are fresh, and have no revisions; drop it."
 
 
 def _tokenizer(source: str, places: Places, field: str) -> tuple[str, str]:
@@ -115,11 +128,12 @@ def model_config(source: Path) -> dict[str, Any]:
     return gguf_config(source) if is_gguf(source) else read_json(source / "config.json")
 
 
-def model_facts(folder: Path, *, origin: Origin | None = None) -> ModelFacts:
+def model_facts(folder: Path, *, origin: Origin | None = None, headers: Sequence[Tensors] | None = None) -> ModelFacts:
     """Read what a model folder, or a GGUF file, says of itself.
 
     Args:
         origin: of a folder in the Hub's cache, where the weights may not have been fetched yet.
+        headers: of its weights, where they have been read already.
 
     Raises:
         ModelError: no config.json, a config without sizes, or weights that are damaged, pickled, or whole numbers that
@@ -132,8 +146,9 @@ def model_facts(folder: Path, *, origin: Origin | None = None) -> ModelFacts:
         raise ModelError(
             f"{folder}: its config names its weights itself (transformers_weights); call them model.safetensors."
         )
-    absent = origin is not None and not fetched(folder)
-    headers = [] if absent else [read_header(path) for path in weight_files(folder)]
+    absent = origin is not None and headers is None and not fetched(folder)
+    if headers is None:
+        headers = [] if absent else [read_header(path) for path in weight_files(folder)]
     _refuse(folder, why_config(config, sum(len(header.shapes) for header in headers)))
     if not config.get("quantization_config"):
         _refuse_whole_numbers(folder, headers)
@@ -255,6 +270,6 @@ def _size(config: Mapping[str, Any], field: str, source: str) -> int:
     raise ModelError(f"{source}: its config has no {' or '.join(_ALIASES[field])}.")
 
 
-def _lines(field: str, error: OrchestraError) -> list[str]:
-    """The lines of an error, each with the document's field in front."""
-    return [line if line.startswith(field) else f"{field}: {line}" for line in str(error).splitlines()]
+def _lines(field: str, error: OrchestraError, *others: str) -> list[str]:
+    """The lines of an error, each with the document's field in front, or with one of the others that it names."""
+    return [line if line.startswith((field, *others)) else f"{field}: {line}" for line in str(error).splitlines()]

@@ -2,19 +2,23 @@
 
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
 from orchestra.errors import HubError
-from orchestra.graph import Origin
+from orchestra.graph import ModelFacts, Origin
+from orchestra.io.checkpoint import ADAPTER_WEIGHTS, fetched
+from orchestra.io.headers import kept_headers, remote_names
 
 GRAPH_FILE = "graph.json"
 CARD_FILE = "README.md"
 MODEL_SUFFIXES = (".json", ".model", ".txt", ".jinja")
 """What a model is loaded from, besides its weights. Nothing else is fetched: no pickles, no code."""
 
-Kind = Literal["graph", "model", "bundle", "card"]
+Kind = Literal["graph", "model", "merged", "adapter", "bundle", "card"]
+"""What a repository is read as; `merged`: a model that is merged with others, with the headers of its weights."""
 
 _PART = r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?"
 _ID = re.compile(rf"{_PART}/{_PART}")
@@ -41,6 +45,7 @@ class Hub(Protocol):
 
         Raises:
             HubError: they are not to be had.
+            ModelError: it is no model that could be merged, where it is read as one.
         """
         ...
 
@@ -48,8 +53,8 @@ class Hub(Protocol):
 class Fetching(Hub, Protocol):
     """Where the weights come from as well."""
 
-    def weights(self, origin: Origin) -> None:
-        """Fetch the weights of a model, whose other files are there.
+    def weights(self, origin: Origin, kind: Kind = "model") -> None:
+        """Fetch the weights of a model, or an adapter, whose other files are there.
 
         Raises:
             HubError: they are not to be had.
@@ -83,6 +88,7 @@ def cached(repo: str, revision: str | None, kind: Kind) -> Snapshot:
 
     Raises:
         HubError: it is not there.
+        ModelError: it is damaged.
     """
     wanted, folder = revision or "main", cache_folder() / f"models--{repo.replace('/', '--')}"
     try:
@@ -93,7 +99,31 @@ def cached(repo: str, revision: str | None, kind: Kind) -> Snapshot:
     if not found:
         wanted = f"{repo}{named(revision)}"
         raise HubError(f"the Hub's cache holds no {wanted}; load and `orchestra check --remote` fetch it.")
-    return Snapshot(origin=Origin(repo=repo, commit=commit), folder=folder / "snapshots" / commit)
+    snapshot = Snapshot(origin=Origin(repo=repo, commit=commit), folder=folder / "snapshots" / commit)
+    names = unfetched(snapshot, kind)
+    if kept_headers(snapshot.origin, names) is None:
+        raise HubError(
+            f"no header of the weights of {repo}{named(revision)} is kept; load and `orchestra check --remote` fetch "
+            "them."
+        )
+    return snapshot
+
+
+def weights_of(facts: ModelFacts) -> Iterator[tuple[Origin, Kind]]:
+    """The repositories whose weights a model, or a merge, is made of, and what each is."""
+    yield from ((origin, "model") for origin in facts.origins)
+    yield from ((origin, "adapter") for origin in facts.adapters if origin is not None)
+
+
+def unfetched(snapshot: Snapshot, kind: Kind) -> list[str]:
+    """The weight files that are still on the Hub, of what is merged: their headers are to be known.
+
+    Raises:
+        ModelError: its index is damaged.
+    """
+    if kind == "merged" and not fetched(snapshot.folder):
+        return remote_names(snapshot.origin, snapshot.folder)
+    return [ADAPTER_WEIGHTS] if kind == "adapter" and not (snapshot.folder / ADAPTER_WEIGHTS).is_file() else []
 
 
 def named(revision: str | None) -> str:

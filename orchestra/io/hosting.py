@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from orchestra.errors import HubError
-from orchestra.graph import Graph, Node, Origin
+from orchestra.graph import Graph, ModelFacts, Node, Origin
 from orchestra.io.bundle import CONFIG_FILE, WEIGHTS_FILE, BundleConfig, read_config, read_weights_header
 from orchestra.io.card import card
 from orchestra.io.checkpoint import file_sha256
 from orchestra.io.graph_card import graph_card
-from orchestra.io.hosted import CARD_FILE, GRAPH_FILE, MODEL_SUFFIXES
+from orchestra.io.hosted import CARD_FILE, GRAPH_FILE, MODEL_SUFFIXES, weights_of
+from orchestra.merging.document import references
 from orchestra.spec import FORMAT, GraphSpec
 from orchestra.wiring import ANCHOR
 
@@ -49,31 +50,29 @@ def graph_parcel(document: Mapping[str, Any], graph: Graph) -> Parcel:
         BundleError: a bundle is damaged.
     """
     problems = list(unhostable(graph))
-    nodes = [node for node in graph.augments if node.bundle is not None and node.bundle_origin is None]
-    configs = {node.name: read_config(Path(node.bundle or "")) for node in nodes}
+    local = [stack for stack in graph.stacks if stack.bundle is not None and stack.origin is None]
+    folders = {stack: (f"bridges/{graph.place_of(stack)}", Path(stack.bundle or "")) for stack in local}
+    configs = {stack: read_config(folder) for stack, (_, folder) in folders.items()}
     problems += (
-        f"augments.{node.name}.bridges: {node.bundle}/{WEIGHTS_FILE} is not the file that {CONFIG_FILE} names by its "
-        "SHA-256."
-        for node in nodes
-        if file_sha256(Path(node.bundle or "") / WEIGHTS_FILE) != configs[node.name].weights_sha256
+        f"{stack.field}: {folder}/{WEIGHTS_FILE} is not the file that {CONFIG_FILE} names by its SHA-256."
+        for stack, (_, folder) in folders.items()
+        if file_sha256(folder / WEIGHTS_FILE) != configs[stack].weights_sha256
     )
     if problems:
         raise HubError.listing(problems)
     hosted = _hosted(document, graph)
     files = {
-        f"bridges/{node.name}/{name}": Path(node.bundle or "") / name
-        for node in nodes
-        for name in (CONFIG_FILE, WEIGHTS_FILE)
+        f"{place}/{name}": folder / name for place, folder in folders.values() for name in (CONFIG_FILE, WEIGHTS_FILE)
     }
-    origins = dict.fromkeys(filter(None, (node.facts.origin for node in (graph.anchor, *graph.augments))))
+    origins = dict.fromkeys(origin for _, node in _nodes(graph) for origin, _ in weights_of(node.facts))
 
     def texts(repo: str, licences: Licences) -> dict[str, str]:
         return {
             GRAPH_FILE: json.dumps(hosted, indent=2, ensure_ascii=False) + "\n",
             CARD_FILE: graph_card(repo, graph, configs, licences),
             **{
-                f"bridges/{node.name}/{CARD_FILE}": _bundle_card(Path(node.bundle or ""), configs[node.name], licences)
-                for node in nodes
+                f"{place}/{CARD_FILE}": _bundle_card(folder, configs[stack], licences)
+                for stack, (place, folder) in folders.items()
             },
         }
 
@@ -97,20 +96,28 @@ def bundle_parcel(folder: Path) -> Parcel:
 
 def unhostable(graph: Graph) -> Iterator[str]:
     """What keeps a graph from being hosted, a line each."""
-    for name, feeds in graph.feeds.items():
-        if len(feeds) > 1:
-            yield (
-                f"augments.{name} feeds {', '.join(feeds)}; this version hosts one bundle for each augment, so that it "
-                "feeds one model."
-            )
     for where, node in _nodes(graph):
-        if node.facts.origin is None:
-            kind = "file" if Path(node.facts.source).is_file() else "folder"
-            elsewhere = "in memory only" if node.facts.merge is None else "a merge of folders"
-            what = f"the {kind} {node.facts.source}" if Path(node.facts.source).exists() else elsewhere
-            yield f"{where}.model is {what}; a graph on the Hub names models on the Hub: upload it, and name its id."
+        for place, source in _here(node.facts):
+            kind = "file" if Path(source).is_file() else "folder"
+            what = f"the {kind} {source}" if Path(source).exists() else "in memory only"
+            yield f"{where}.{place} is {what}; a graph on the Hub names models on the Hub: upload it, and name its id."
         if _own_tokenizer(node) and Path(node.tokenizer or "").is_file():
             yield f"{where}.tokenizer is the file {node.tokenizer}; only a folder can be uploaded with the graph."
+
+
+def _here(facts: ModelFacts) -> Iterator[tuple[str, str]]:
+    """The fields of a model, or of a merge of some, that name what is not on the Hub; each source once."""
+    if facts.merge is None:
+        yield from [("model", facts.source)] if facts.origin is None else []
+        return
+    fields = {int(number): field for field, number in reversed(references(json.loads(facts.merge.recipe)))}
+    for index, (source, origin, adapter) in enumerate(
+        zip(facts.merge.sources, facts.parents, facts.adapters, strict=True)
+    ):
+        if origin is None:
+            yield f"model.merge.{fields[index]}", source.folder
+        if source.adapter is not None and adapter is None:
+            yield f"model.merge.{fields[index]}", source.adapter
 
 
 def declared(spec: GraphSpec) -> dict[str, Any]:
@@ -146,36 +153,71 @@ def _hosted(document: Mapping[str, Any], graph: Graph) -> dict[str, Any]:
     return {
         **document,
         "anchor": _pinned(document["anchor"], graph.anchor),
-        "augments": {name: {**_pinned(fields, nodes[name]), **_bridges(nodes[name])} for name, fields in said.items()},
+        "augments": {
+            name: {**_pinned(fields, nodes[name]), **_bridges(fields, name, graph)} for name, fields in said.items()
+        },
     }
 
 
 def _pinned(fields: Mapping[str, Any], node: Node) -> dict[str, Any]:
-    assert node.facts.origin is not None
     own = {"tokenizer": f"./tokenizers/{node.name}"} if _own_tokenizer(node) else {}
-    rest = {name: value for name, value in fields.items() if name not in ("model", "revision")}
-    if isinstance(into := rest.get("into"), Mapping):  # of one model: others are not hosted
-        rest |= {"into": list(into), "bridges": next(iter(into.values()))}
-    return {"model": node.facts.origin.repo, "revision": node.facts.origin.commit, **rest, **own}
+    elsewhere = ("model", "revision", "into", "bridges", "bridges_revision")
+    rest = {name: value for name, value in fields.items() if name not in elsewhere}
+    return {**_model(node), **rest, **own}
 
 
-def _bridges(node: Node) -> dict[str, str]:
-    if node.bundle_origin is not None:
-        return {"bridges": node.bundle_origin.repo, "bridges_revision": node.bundle_origin.commit}
-    return {"bridges": f"./bridges/{node.name}"} if node.bundle is not None else {}
+def _model(node: Node) -> dict[str, Any]:
+    """What a document says of a model, or of a merge, whose weights come from the Hub."""
+    merge, origin = node.facts.merge, node.facts.origin
+    if merge is None:
+        assert origin is not None
+        return {"model": origin.repo, "revision": origin.commit}
+    pairs = zip(node.facts.parents, node.facts.adapters, strict=True)
+    names = ["+".join(f"{one.repo}@{one.commit}" for one in pair if one is not None) for pair in pairs]
+    said: dict[str, Any] = {"merge": merge.restated(names)}
+    said |= {"tokenizer": f"./{_kept(node)}"} if merge.keeps else {}
+    return {"model": {**said, "seed": merge.seed} if merge.seed else said}
+
+
+def _bridges(fields: Mapping[str, Any], name: str, graph: Graph) -> dict[str, Any]:
+    """Whom an augment feeds, and by which bridges: in a list and one field, or an object where each has its own."""
+    stacks = [stack for stack in graph.stacks if stack.augment == name]
+    into = fields.get("into", [ANCHOR])
+    said = dict(into) if isinstance(into, Mapping) else dict.fromkeys(into, fields.get("bridges"))
+    for stack in stacks:
+        if stack.bundle is not None:
+            said[stack.into] = stack.origin.repo if stack.origin else f"./bridges/{graph.place_of(stack)}"
+    commits = {stack.into: stack.origin.commit for stack in stacks if stack.origin}
+    if len(stacks) > 1 and (isinstance(into, Mapping) or any(stack.bundle for stack in stacks)):
+        return {"into": said, **({"bridges_revision": commits} if commits else {})}
+    (bridges, *_) = said.values()
+    return {
+        **({"into": list(said)} if list(said) != [ANCHOR] else {}),
+        **({"bridges": bridges} if bridges is not None else {}),
+        **({"bridges_revision": commits[stacks[0].into]} if commits else {}),
+    }
 
 
 def _tokenizers(graph: Graph) -> Iterator[tuple[str, Path]]:
     for _, node in _nodes(graph):
-        if _own_tokenizer(node):
-            for path in sorted(Path(node.tokenizer or "").iterdir()):
+        own = [(f"tokenizers/{node.name}", node.tokenizer)] if _own_tokenizer(node) else []
+        merge = node.facts.merge
+        own += [(_kept(node), merge.tokenizer)] if merge is not None and merge.keeps else []
+        for place, folder in own:
+            for path in sorted(Path(folder or "").iterdir()):
                 if path.suffix in MODEL_SUFFIXES and path.is_file():
-                    yield f"tokenizers/{node.name}/{path.name}", path
+                    yield f"{place}/{path.name}", path
+
+
+def _kept(node: Node) -> str:
+    """Where in a repository the tokenizer is that was named beside the recipe of a merge."""
+    return f"tokenizers/{node.name}/merge"
 
 
 def _own_tokenizer(node: Node) -> bool:
     """Whether a document names a tokenizer that is not the model's."""
-    return node.tokenizer is not None and node.tokenizer != node.facts.source
+    models = node.facts.merge.tokenizer if node.facts.merge else None
+    return node.tokenizer is not None and node.tokenizer not in (node.facts.source, models)
 
 
 def _bundle_card(folder: Path, config: BundleConfig, licences: Licences) -> str:

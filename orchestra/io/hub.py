@@ -10,6 +10,7 @@ from pathlib import Path, PurePath
 
 from huggingface_hub import HfApi, constants, snapshot_download
 from huggingface_hub.errors import (
+    EntryNotFoundError,
     GatedRepoError,
     HfHubHTTPError,
     HFValidationError,
@@ -23,8 +24,10 @@ from orchestra.errors import HubError, ModelError
 from orchestra.files import TOKENIZER_BYTES
 from orchestra.graph import Origin
 from orchestra.io.bundle import CONFIG_FILE, WEIGHTS_FILE
-from orchestra.io.checkpoint import fetched, weight_names
-from orchestra.io.hosted import CARD_FILE, GRAPH_FILE, MODEL_SUFFIXES, Kind, Snapshot, is_revision, named
+from orchestra.io.checkpoint import ADAPTER_CONFIG, ADAPTER_WEIGHTS, fetched, weight_names
+from orchestra.io.headers import kept_headers
+from orchestra.io.hosted import CARD_FILE, GRAPH_FILE, MODEL_SUFFIXES, Kind, Snapshot, is_revision, named, unfetched
+from orchestra.io.hub_headers import fetch_headers
 from orchestra.problems import printable
 
 UNANSWERED: tuple[type[Exception], ...] = (OSError, HFValidationError, HfHubHTTPError.__bases__[0])
@@ -36,6 +39,8 @@ _SMALL = [f"*{suffix}" for suffix in MODEL_SUFFIXES]
 _PATTERNS: dict[Kind, list[str]] = {
     "graph": [*_SMALL, "*.safetensors", f"*{CARD_FILE}"],
     "model": _SMALL,
+    "merged": _SMALL,
+    "adapter": [ADAPTER_CONFIG],
     "bundle": [CONFIG_FILE, WEIGHTS_FILE],
     "card": [*_SMALL, CARD_FILE],
 }
@@ -81,15 +86,20 @@ class Online:
         self._commits[repo, revision] = folder.name
         if kind == "graph" and any((folder / name).is_file() for name in _FIRST):
             folder = self._fetch(repo, folder.name, _PATTERNS[kind], nested=True)
-        return Snapshot(origin=Origin(repo=repo, commit=folder.name), folder=folder)
+        snapshot = Snapshot(origin=Origin(repo=repo, commit=folder.name), folder=folder)
+        self._headers(snapshot, kind)
+        return snapshot
 
-    def weights(self, origin: Origin) -> None:
-        """Fetch the weights of a model, whose other files are there.
+    def weights(self, origin: Origin, kind: Kind = "model") -> None:
+        """Fetch the weights of a model, or an adapter, whose other files are there.
 
         Raises:
             HubError: they are not to be had.
             ModelError: the repository has none that are loaded.
         """
+        if kind == "adapter":
+            self._fetch(origin.repo, origin.commit, [ADAPTER_CONFIG, ADAPTER_WEIGHTS], bars=True)
+            return
         folder = self._fetch(origin.repo, origin.commit, _PATTERNS["model"])
         if fetched(folder):
             return
@@ -113,6 +123,21 @@ class Online:
         except _UNFETCHED as error:
             raise HubError(refusal(error, repo, revision, offline=self._local)) from error
         return Path(folder)
+
+    def _headers(self, snapshot: Snapshot, kind: Kind) -> None:
+        """Read the headers of the weights of what is merged, where they are not known."""
+        origin, names = snapshot.origin, unfetched(snapshot, kind)
+        if kept_headers(origin, names) is not None:
+            return
+        if self._local or constants.HF_HUB_OFFLINE:
+            at = named(origin.commit)
+            raise HubError(f"the Hub's cache does not hold all of {origin.repo}{at}, and nothing is fetched offline.")
+        try:
+            fetch_headers(origin, names, token=self._token)
+        except EntryNotFoundError as error:
+            raise ModelError(f"{origin.repo}: holds no {names[0]}{self._but_pickles(origin)}.") from error
+        except _UNFETCHED as error:
+            raise HubError(refusal(error, origin.repo, origin.commit)) from error
 
     def _refuse_long(self, repo: str, revision: str | None, kind: Kind) -> None:
         """Raise over a file, weights apart, that is too long to be read, before it is fetched.

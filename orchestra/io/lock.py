@@ -5,9 +5,9 @@ It lies beside the graph: `graph.lock.json` beside `graph.json`. `load` refuses 
 
 import json
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, StringConstraints, ValidationError
 
@@ -15,14 +15,15 @@ from orchestra.errors import LockError
 from orchestra.files import CONFIG_BYTES, read_text, strict_json
 from orchestra.graph import Graph, Node, Origin
 from orchestra.io.bundle import CONFIG_FILE, WEIGHTS_FILE
-from orchestra.io.checkpoint import remembered_sha256, weight_files, write_atomically
+from orchestra.io.checkpoint import ADAPTER_CONFIG, ADAPTER_WEIGHTS, remembered_sha256, weight_files, write_atomically
 from orchestra.io.hosted import MODEL_SUFFIXES
-from orchestra.merging.document import references
+from orchestra.merging.document import parts, references, replaced
 from orchestra.problems import printable
-from orchestra.spec import Closed, GraphSpec, Text
+from orchestra.spec import AugmentSpec, Closed, GraphSpec, ModelSpec, Text
 
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Commit = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
+Model = TypeVar("Model", bound=ModelSpec)
 
 
 class Pin(Closed):
@@ -31,12 +32,14 @@ class Pin(Closed):
     Attributes:
         source, revision: the words of the document.
         commit: of a repository on the Hub, the commit that they stood for.
+        adapter: likewise of the adapter that is added to a model of a merge.
         files: SHA-256 by name, of every file that is read.
     """
 
     source: Text
     revision: Text | None = None
     commit: Commit | None = None
+    adapter: Commit | None = None
     files: dict[Text, Digest] = Field(min_length=1)
 
 
@@ -57,6 +60,8 @@ class _Place:
     path: Path
     origin: Origin | None
     kind: str
+    adapter: Path | None = None
+    adapter_origin: Origin | None = None
 
 
 def lock_path(graph: Path) -> Path:
@@ -106,19 +111,38 @@ def pinned(spec: GraphSpec, lock: Lock, path: Path) -> GraphSpec:
     ]
     if problems:
         raise LockError.listing(f"{problem}; lock the graph again." for problem in problems)
-    commits = {field: pin.commit for field, pin in lock.pins.items() if pin.commit is not None}
-    anchor = {"revision": commits["anchor.model"]} if "anchor.model" in commits else {}
-    augments = {
-        name: augment.model_copy(
-            update={
-                own: commits[f"augments.{name}.{field}"]
-                for field, own in (("model", "revision"), ("bridges", "bridges_revision"))
-                if f"augments.{name}.{field}" in commits
-            }
-        )
-        for name, augment in spec.augments.items()
-    }
-    return spec.model_copy(update={"anchor": spec.anchor.model_copy(update=anchor), "augments": augments})
+    augments = {name: _committed(name, augment, lock.pins) for name, augment in spec.augments.items()}
+    return spec.model_copy(update={"anchor": _at(spec.anchor, "anchor", lock.pins), "augments": augments})
+
+
+def _at(model: Model, where: str, pins: Mapping[str, Pin]) -> Model:
+    """A model with the commits that are locked, of the models of a merge too."""
+    changes: dict[str, Any] = {}
+    pin = pins.get(f"{where}.model")
+    changes |= {"revision": pin.commit} if pin is not None and pin.commit is not None else {}
+
+    def at(field: str, name: str) -> str:
+        pin = pins.get(f"{where}.model.merge.{field}")
+        commits = (pin.commit, pin.adapter) if pin else (None, None)
+        if commits == (None, None):
+            return name
+        places = zip(parts(name), commits, strict=False)
+        return "+".join(f"{source}@{commit}" if commit else source for (source, _), commit in places)
+
+    if not isinstance(model.model, str):
+        changes["model"] = model.model.model_copy(update={"merge": replaced(model.model.merge, at)})
+    return model.model_copy(update=changes)
+
+
+def _committed(name: str, augment: AugmentSpec, pins: Mapping[str, Pin]) -> AugmentSpec:
+    """An augment with the commits that are locked, of its bundles too."""
+    bundles = [into for into, bridges in augment.feeds().items() if isinstance(bridges, str)]
+    locked = {into: pins[augment.field(name, into)].commit for into in bundles}
+    found = {into: commit or augment.revision_of(into) for into, commit in locked.items()}
+    own: dict[str, Any] = {}
+    if revisions := {into: revision for into, revision in found.items() if revision is not None}:
+        own["bridges_revision"] = revisions if isinstance(augment.into, dict) else next(iter(revisions.values()))
+    return _at(augment, f"augments.{name}", pins).model_copy(update=own)
 
 
 def take(spec: GraphSpec, graph: Graph) -> Lock:
@@ -136,6 +160,7 @@ def take(spec: GraphSpec, graph: Graph) -> Lock:
                 source=place.source,
                 revision=place.revision,
                 commit=place.origin.commit if place.origin else None,
+                adapter=place.adapter_origin.commit if place.adapter_origin else None,
                 files=_digests(place),
             )
             for place in _places(spec, graph)
@@ -177,7 +202,8 @@ def _changes(place: _Place, locked: Mapping[str, str]) -> Iterator[str]:
 
 
 def _digests(place: _Place) -> dict[str, str]:
-    return {path.name: remembered_sha256(path) for path in _files(place)}
+    added = [place.adapter / name for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS)] if place.adapter else []
+    return {path.name: remembered_sha256(path) for path in (*_files(place), *added)}
 
 
 def _files(place: _Place) -> list[Path]:
@@ -204,18 +230,16 @@ def named(spec: GraphSpec) -> Iterator[tuple[str, str, str | None]]:
     for name, augment in sorted(spec.augments.items()):
         for into, bridges in augment.feeds().items():
             if isinstance(bridges, str):
-                yield augment.field(name, into), bridges, augment.bridges_revision
+                yield augment.field(name, into), bridges, augment.revision_of(into)
 
 
 def _places(spec: GraphSpec, graph: Graph) -> Iterator[_Place]:
     nodes = {"anchor": graph.anchor, **{f"augments.{node.name}": node for node in graph.augments}}
     stacks = {stack.field: stack for stack in graph.stacks}
-    merged = dict(pair for owner, node in nodes.items() for pair in _merged(owner, node))
+    merged = {place.field: place for owner, node in nodes.items() for place in _merged(owner, node)}
     for field, source, revision in named(spec):
-        if ".model." in field:  # of a merge; one from memory has nothing that is read
-            if field in merged:
-                folder, kind = merged[field]
-                yield _Place(field=field, source=source, revision=None, path=folder, origin=None, kind=kind)
+        if _in_merge(field):  # one from memory has nothing that is read
+            yield from [replace(merged[field], source=source)] if field in merged else []
             continue
         if (stack := stacks.get(field)) is not None:
             path, origin = stack.bundle, stack.origin
@@ -232,16 +256,34 @@ def _places(spec: GraphSpec, graph: Graph) -> Iterator[_Place]:
         yield _Place(field=field, source=source, revision=revision, path=Path(path or ""), origin=origin, kind=kind)
 
 
-def _merged(owner: str, node: Node) -> Iterator[tuple[str, tuple[Path, str]]]:
-    """Where the models of a merge were found, by field, and what is read of each."""
+def _in_merge(field: str) -> bool:
+    """Whether a field is part of a merge; an augment too may be called 'model'."""
+    inner = field.split(".")[1 if field.startswith("anchor.") else 2 :]
+    return inner[0] == "model" and len(inner) > 1
+
+
+def _merged(owner: str, node: Node) -> Iterator[_Place]:
+    """Where the models of a merge were found; the document's words for them are still to be put in."""
     merge = node.facts.merge
     if merge is None:
         return
     for field, number in references(json.loads(merge.recipe)):
-        kind = "model" if int(number) < merge.merged else "tokenizer"
-        yield f"{owner}.model.merge.{field}", (Path(merge.sources[int(number)]), kind)
+        index = int(number)
+        model, whole = merge.sources[index], index < merge.merged
+        yield _Place(
+            field=f"{owner}.model.merge.{field}",
+            source="",
+            revision=None,
+            path=Path(model.folder),
+            origin=node.facts.parents[index],
+            kind="model" if whole else "tokenizer",
+            adapter=Path(model.adapter) if model.adapter and whole else None,
+            adapter_origin=node.facts.adapters[index],
+        )
     if merge.tokenizer is not None:
-        yield f"{owner}.model.tokenizer", (Path(merge.tokenizer), "tokenizer")
+        path = Path(merge.tokenizer)
+        field = f"{owner}.model.tokenizer"
+        yield _Place(field=field, source="", revision=None, path=path, origin=None, kind="tokenizer")
 
 
 def _words(source: str, revision: str | None) -> str:

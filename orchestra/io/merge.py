@@ -21,9 +21,12 @@ from safetensors import safe_open
 
 from orchestra.errors import MergeError
 from orchestra.graph import ModelFacts
+from orchestra.io.adapter import add_adapter
 from orchestra.io.checkpoint import cache_folder, weight_files
 from orchestra.io.facts import model_facts
 from orchestra.io.foreign import UNLOADABLE, quiet, told
+from orchestra.io.hosted import weights_of
+from orchestra.io.hub import Online
 from orchestra.io.kept import is_whole, kept
 from orchestra.io.merge_facts import GENERATION, TOKENIZER_FILES, cache_key, merge_facts
 from orchestra.io.places import Places
@@ -36,22 +39,32 @@ _SOURCES = "sources"
 
 
 def merge(
-    recipe: str | Path | Mapping[str, Any], out: str | Path, *, tokenizer: str | Path | None = None, seed: int = 0
+    recipe: str | Path | Mapping[str, Any],
+    out: str | Path,
+    *,
+    tokenizer: str | Path | None = None,
+    seed: int = 0,
+    token: bool | str | None = None,
+    local_files_only: bool = False,
 ) -> Path:
     """Merge models as a mergekit recipe says.
 
     Args:
-        recipe: a YAML or JSON file; or the recipe itself. Relative paths start at the working directory.
+        recipe: a YAML or JSON file; or the recipe itself. Relative paths start at the working directory; a model may
+            be a repository on the Hub, `owner/name@revision`. Weights are fetched once all else fits.
         out: a folder that is not there yet.
         tokenizer: the folder of the tokenizer that the result takes; default: what the recipe says, else the base
             model's, or the first model's that has one.
         seed: of methods that drop weights at random.
+        token: for the Hub; None is the one of the login.
+        local_files_only: take repositories from the Hub's cache, and ask nobody.
 
     Returns:
         The folder.
 
     Raises:
         MergeError: the recipe cannot be read or carried out, every problem is listed; or `out` is there already.
+        HubError: weights are not to be had.
     """
     target = Path(out).expanduser()
     if isinstance(recipe, Mapping):
@@ -59,17 +72,26 @@ def merge(
     else:
         content, whence = read_recipe(Path(recipe).expanduser()), f"{recipe}: "
     keep = None if tokenizer is None else str(tokenizer)
-    found = merge_facts(content, Places(folder=Path.cwd()), tokenizer=keep, seed=seed)
-    problems = [f"{whence}{line}" for line in found.problems]
-    if target.exists() or target.is_symlink():
-        problems.append(f"{out}: is there already; name a folder that is not.")
-    if problems or found.facts is None or found.facts.merge is None:
-        raise MergeError.listing(problems)
+    taken = [f"{out}: is there already; name a folder that is not."] if target.exists() or target.is_symlink() else []
+    hub = Online(token=token, local_files_only=local_files_only)
+
+    def look() -> tuple[ModelFacts, Merge]:
+        found = merge_facts(content, Places(folder=Path.cwd(), hub=hub), tokenizer=keep, seed=seed)
+        problems = [*(f"{whence}{line}" for line in found.problems), *taken]
+        if problems or found.facts is None or found.facts.merge is None:
+            raise MergeError.listing(problems)
+        return found.facts, found.facts.merge
+
+    facts, made = look()
     _check_package()
+    needs = dict.fromkeys(weights_of(facts))
+    for origin, kind in needs:
+        hub.weights(origin, kind)
+    facts, made = look() if needs else (facts, made)
     partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
         partial.mkdir(parents=True)
-        _make(found.facts, found.facts.merge, partial)
+        _make(facts, made, partial)
         partial.rename(target)
     except OSError as error:
         raise MergeError(f"{out}: cannot be written: {error.strerror or error}.") from error
@@ -112,20 +134,22 @@ def tokenizer_folder(facts: ModelFacts, place: str | None) -> Path:
 def _make(facts: ModelFacts, recipe: Merge, partial: Path) -> None:
     """Fill an empty folder with what comes of a merge, and see that it is what was promised on paper."""
     places = [partial / _SOURCES / str(index) for index in range(len(recipe.sources))]
-    for index, place in enumerate(places):
-        _link(Path(recipe.sources[index]), place, weights=index < recipe.merged)
+    for index, (source, place) in enumerate(zip(recipe.sources, places, strict=True)):
+        _link(Path(source.folder), place, weights=index < recipe.merged)
+        if source.adapter is not None and index < recipe.merged:
+            add_adapter(place, Path(source.adapter))
     try:
         with quiet(), _heard():
             _run(recipe, places, partial)
     except _UNMERGEABLE as error:
         text = told(error)
-        for place, folder in zip(places, recipe.sources, strict=True):
-            text = text.replace(str(place), folder)
+        for place, source in zip(places, recipe.sources, strict=True):
+            text = text.replace(str(place), source.folder)
         raise MergeError(f"{facts.source}: mergekit cannot make it: {text}") from error
     shutil.rmtree(partial / _SOURCES)
     if recipe.tokenizer is not None:
         files = [Path(recipe.tokenizer) / name for name in TOKENIZER_FILES]
-        for file in (*files, Path(recipe.sources[0]) / GENERATION):
+        for file in (*files, Path(recipe.sources[0].folder) / GENERATION):
             if file.is_file():
                 shutil.copyfile(file, partial / file.name)
     _verify(facts, partial)

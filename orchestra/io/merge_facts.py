@@ -1,6 +1,6 @@
 """What is known of a merge before a weight is read: its problems, or the facts of the model that comes of it.
 
-No torch, no mergekit, no network.
+No torch, no mergekit.
 """
 
 import hashlib
@@ -10,18 +10,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from orchestra.errors import ModelError, OrchestraError
+from orchestra.errors import OrchestraError
 from orchestra.graph import ModelFacts
-from orchestra.io.checkpoint import fingerprint, read_json, remembered_sha256, weight_files
-from orchestra.io.facts import config_facts, model_facts, tokenizer_fingerprint
-from orchestra.io.gguf_facts import is_gguf
+from orchestra.io.checkpoint import ADAPTER_CONFIG, ADAPTER_WEIGHTS, fingerprint, remembered_sha256
+from orchestra.io.facts import config_facts, tokenizer_fingerprint
+from orchestra.io.merge_sources import Sources, find_sources
 from orchestra.io.merge_tokenizer import built_tokenizer, donor_of, tokenizer_problems
 from orchestra.io.places import Places
-from orchestra.io.safetensors_header import read_header
 from orchestra.merging.check import check
 from orchestra.merging.document import builds_tokenizer, references, replaced, structure
-from orchestra.merging.groups import SourceFacts
-from orchestra.merging.merge import MERGING, Merge, numbered
+from orchestra.merging.merge import MERGING, Merge, Source, numbered
 from orchestra.merging.result import merged_names, num_layers, num_params, weight_bytes
 from orchestra.spec import GraphSpec
 
@@ -78,23 +76,24 @@ def merge_facts(
     """Look at a merge: read the configs and headers of its models, and check its recipe against them.
 
     Args:
-        where: where its models are looked for; they come from folders, not from the Hub.
+        where: where its models are looked for, in folders and on the Hub.
         tokenizer: the folder of the tokenizer that the result takes, where that is said.
         seed: of methods that drop at random.
         field: of a graph document, where the merge stands; with it, problems name the document's fields.
     """
     malformed = structure(recipe)
-    places, facts, problems = _sources(recipe, where)
+    sources = find_sources(recipe, where)
+    models, places, facts = sources.models, sources.places, sources.facts
     keep, unkept = _kept_tokenizer(tokenizer, where, f"{field}tokenizer")
-    first = {place: name for name, place in reversed(places.items())}  # a folder may have several names
-    recipe = replaced(recipe, lambda _, name: first[places[name]] if name in places else name)
-    problems = [*malformed, *check(recipe, facts, tokenizer=tokenizer), *problems]
+    first = {model: name for name, model in reversed(models.items())}  # a folder may have several names
+    recipe = replaced(recipe, lambda _, name: first[models[name]] if name in models else name)
+    problems = [*malformed, *check(recipe, facts, tokenizer=tokenizer), *sources.problems]
     if not problems:
         problems = tokenizer_problems(recipe, places, facts, keep)
     if problems or unkept:
         told = [f"{field}merge.{line}" if field else line for line in dict.fromkeys(problems)]
         return Merged(facts=None, tokenizer=None, problems=[*told, *unkept])
-    return _merged(recipe, places, facts, keep, seed)
+    return _merged(recipe, sources, keep, seed)
 
 
 def _kept_tokenizer(tokenizer: str | None, where: Places, field: str) -> tuple[Path | None, list[str]]:
@@ -117,19 +116,19 @@ def weights_fingerprint(facts: ModelFacts) -> str:
 
 def config_folder(facts: ModelFacts) -> Path:
     """Where a model's config is, but for the number of its layers and tokens: a merge keeps that of its first model."""
-    return Path(facts.source) if facts.merge is None else Path(facts.merge.sources[0])
+    return Path(facts.source) if facts.merge is None else Path(facts.merge.sources[0].folder)
 
 
 def result_fingerprint(merge: Merge) -> str:
     """SHA-256 of what decides a merge's weights: the recipe, and the weights that go in."""
     built = builds_tokenizer(json.loads(merge.recipe))
-    weights = [fingerprint(Path(folder)) for folder in merge.sources[: merge.merged]]
-    return merge.fingerprint(weights, [_tokenizer_sha(folder) for folder in merge.sources] if built else [])
+    weights = list(map(_source_sha, merge.sources[: merge.merged]))
+    return merge.fingerprint(weights, [_tokenizer_sha(one.folder) for one in merge.sources] if built else [])
 
 
 def cache_key(merge: Merge) -> str:
     """SHA-256 of everything that a merge's folder is made of."""
-    folders = [*map(Path, merge.sources), *([Path(merge.tokenizer)] if merge.tokenizer else [])]
+    folders = [*(Path(one.folder) for one in merge.sources), *([Path(merge.tokenizer)] if merge.tokenizer else [])]
     files = [
         (index, name, remembered_sha256(folder / name))
         for index, folder in enumerate(folders)
@@ -139,97 +138,37 @@ def cache_key(merge: Merge) -> str:
     return hashlib.sha256(json.dumps([result_fingerprint(merge), files]).encode()).hexdigest()
 
 
+def _source_sha(source: Source) -> str:
+    own = fingerprint(Path(source.folder))
+    if source.adapter is None:
+        return own
+    added = [remembered_sha256(Path(source.adapter) / name) for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS)]
+    return hashlib.sha256("\n".join([own, *added]).encode()).hexdigest()
+
+
 def _tokenizer_sha(folder: str) -> str:
     return tokenizer_fingerprint(Path(folder)) or ""
 
 
-def _sources(recipe: Mapping[str, Any], where: Places) -> tuple[dict[str, Path], dict[str, SourceFacts], list[str]]:
-    """Where the models of a recipe are, what is known of those that are merged, and what went wrong; by name."""
-    merged = merged_names(recipe)
-    places: dict[str, Path] = {}
-    facts: dict[str, SourceFacts] = {}
-    problems: list[str] = []
-    tried: set[str] = set()
-    for field, name in references(recipe):
-        if name in tried:
-            continue
-        tried.add(name)
-        try:
-            places[name] = _located(name, where, field)
-            if name in merged:
-                facts[name] = source_facts(places[name])
-        except OrchestraError as error:
-            problems += [line if line.startswith(field) else f"{field}: {line}" for line in str(error).splitlines()]
-    return places, facts, problems
-
-
-def _located(name: str, where: Places, field: str) -> Path:
-    """The folder of a model. A name with a + or an @ that is no folder's is one of mergekit's longer ways to say it."""
-    try:
-        return where.find(name, field).path
-    except OrchestraError:
-        if "+" in name:
-            raise ModelError(
-                f"{field} is {name!r}, a model with an adapter; merge the adapter into its model, and name the folder."
-            ) from None
-        if "@" in name:
-            raise ModelError(
-                f"{field} is {name!r}, which has a revision; this version merges local folders only, which have none."
-            ) from None
-        raise
-
-
-def source_facts(folder: Path) -> SourceFacts:
-    """Read what a model that is to be merged says of itself.
-
-    Raises:
-        ModelError: it is no model folder, or one that mergekit does not take.
-    """
-    if is_gguf(folder):
-        raise ModelError(f"{folder}: is a GGUF file; mergekit merges folders of safetensors.")
-    facts, config = model_facts(folder), read_json(folder / "config.json")
-    if config.get("quantization_config"):
-        raise ModelError(f"{folder}: is quantized; mergekit merges plain weights.")
-    names = config.get("architectures")
-    if not isinstance(names, list) or len(names) != 1 or not isinstance(names[0], str):
-        raise ModelError(f"{folder}: its config has no 'architectures' of one name, by which mergekit merges.")
-    headers = [read_header(path) for path in weight_files(folder)]
-    return SourceFacts(
-        path=str(folder),
-        config=config,
-        architecture=names[0],
-        num_layers=facts.num_layers,
-        vocab_size=facts.vocab_size,
-        shapes={name: shape for header in headers for name, shape in header.shapes.items()},
-        weight_bytes=sum(header.weight_bytes for header in headers),
-        tokenizer=facts.tokenizer,
-    )
-
-
-def _merged(
-    recipe: Mapping[str, Any],
-    places: Mapping[str, Path],
-    facts: Mapping[str, SourceFacts],
-    keep: Path | None,
-    seed: int,
-) -> Merged:
+def _merged(recipe: Mapping[str, Any], sources: Sources, keep: Path | None, seed: int) -> Merged:
     """The facts of the result of a recipe that has no problems."""
-    order = merged_names(recipe)
-    folders = list(dict.fromkeys(str(places[name]) for name in order))
-    merged = len(folders)
-    folders = list(dict.fromkeys([*folders, *(str(places[name]) for _, name in references(recipe))]))
+    places, facts = sources.places, sources.facts
+    order, named = merged_names(recipe), [name for _, name in references(recipe)]
+    models = list(dict.fromkeys(sources.models[name] for name in (*order, *named)))
     built, donor = builds_tokenizer(recipe), donor_of(order, facts, keep)
     own = built or recipe.get("chat_template") is not None
     merge = Merge(
-        recipe=numbered(recipe, {name: folders.index(str(place)) for name, place in places.items()}),
-        sources=tuple(folders),
-        merged=merged,
+        recipe=numbered(recipe, {name: models.index(model) for name, model in sources.models.items()}),
+        sources=tuple(models),
+        merged=len({sources.models[name] for name in order}),
         tokenizer=None if own or donor is None else donor,
         seed=seed,
+        keeps=keep is not None,
     )
     first = facts[order[0]]
-    digest = hashlib.sha256(json.dumps([merge.recipe, folders, donor, seed]).encode()).hexdigest()[:8]
-    source = f"<{recipe['merge_method']} of {', '.join(Path(folder).name for folder in folders)}, {digest}>"
+    said = [merge.recipe, [(model.folder, model.adapter) for model in models], donor, seed]
+    digest = hashlib.sha256(json.dumps(said).encode()).hexdigest()[:8]
+    source = f"<{recipe['merge_method']} of {', '.join(map(sources.called, models))}, {digest}>"
     sha, vocab = built_tokenizer(recipe, places, order, facts) if built else (None, first.vocab_size)
     if not built:
         sha = None if donor is None else tokenizer_fingerprint(Path(donor))
@@ -243,5 +182,7 @@ def _merged(
         weight_bytes=weight_bytes(recipe, first, params),
         conversion=MERGING,
         merge=merge,
+        parents=tuple(sources.origins.get(model.folder) for model in models),
+        adapters=tuple(sources.origins.get(model.adapter or "") for model in models),
     )
     return Merged(facts=result, tokenizer=source if own else donor, problems=[])

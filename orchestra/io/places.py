@@ -32,11 +32,20 @@ class Places:
     root: Snapshot | None = None
     hub: Hub = cached
 
-    def find(self, source: str, field: str, kind: Kind | None = None, *, revision: str | None = None) -> Found:
+    def find(
+        self,
+        source: str,
+        field: str,
+        kind: Kind | None = None,
+        *,
+        revision: str | None = None,
+        revision_field: str = "",
+    ) -> Found:
         """What a document's field names: a folder before a repository of the same name.
 
         Args:
             kind: what a repository would be read as; None for what is not taken from the Hub.
+            revision_field: where the document says the revision.
 
         Raises:
             GraphError: there is neither, a folder is given a revision, or the document's repository would be left.
@@ -51,7 +60,7 @@ class Places:
         path = locate(source, self.folder, field)
         if revision is not None:
             raise GraphError(
-                f"{_revision_field(field)} is {revision!r}, but {field} is {source!r}, a "
+                f"{revision_field} is {revision!r}, but {field} is {source!r}, a "
                 f"{'file' if path.is_file() else 'folder'}, which has no revisions; drop one of them."
             )
         if self.root is not None:
@@ -96,11 +105,6 @@ def confine(path: Path, root: Snapshot, field: str) -> None:
 def leads_away(source: str) -> bool:
     """Whether what a document names may lie outside of the document's repository."""
     return source.startswith(("/", "~")) or "\\" in source or ".." in source.split("/") or ":" in source
-
-
-def _revision_field(field: str) -> str:
-    owner, _, name = field.rpartition(".")
-    return f"{owner}.bridges_revision" if name == "bridges" else f"{owner}.revision"
 
 
 def _told(error: Exception) -> str:

@@ -11,6 +11,7 @@ from orchestra.io.bundle import CONFIG_FILE, read_config
 from orchestra.io.hosted import CARD_FILE, GRAPH_FILE, MODEL_SUFFIXES, Snapshot, leads_out
 from orchestra.io.lock import named
 from orchestra.io.places import leads_away
+from orchestra.merging.document import parts
 
 
 def unpack(snapshot: Snapshot, folder: Path) -> None:
@@ -56,7 +57,7 @@ def _references(snapshot: Snapshot) -> Iterator[str]:
     repo = snapshot.origin.repo
     if (snapshot.folder / GRAPH_FILE).is_file():
         for field, source, _ in named(specs.read(snapshot.folder / GRAPH_FILE)):
-            if leads_away(source):
+            if any(map(leads_away, (source, *(part for part, _ in parts(source))))):
                 yield f"{repo}: {field} is {source!r}, which leads out of it."
     elif (snapshot.folder / CONFIG_FILE).is_file():
         read_config(snapshot.folder)

@@ -8,10 +8,11 @@ from typing import Any
 from orchestra.errors import ModelError
 from orchestra.files import strict_json
 
-_MAX_HEADER_BYTES = 25_000_000  # of some 200,000 tensors; the format itself allows four times that
+MAX_HEADER_BYTES = 25_000_000  # of some 200,000 tensors; the format itself allows four times that
 FLOATS = ("F16", "BF16", "F32", "F64")
 """What weights may be held in."""
 
+_CHUNK_BYTES = 1 << 20
 _MAX_DIMENSIONS = 64  # torch's own
 _BITS = {
     **dict.fromkeys(("F4",), 4),
@@ -32,12 +33,14 @@ class Tensors:
         dtypes: safetensors' word for the dtype, by tensor name.
         num_params: elements of all tensors.
         weight_bytes: bytes of all tensors.
+        starts: the byte of the file at which each begins, by tensor name.
     """
 
     shapes: dict[str, tuple[int, ...]]
     dtypes: dict[str, str]
     num_params: int
     weight_bytes: int
+    starts: dict[str, int]
 
 
 def read_header(path: Path) -> Tensors:
@@ -50,19 +53,54 @@ def read_header(path: Path) -> Tensors:
         size = path.stat().st_size
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
-            if size < 8 or length > min(size - 8, _MAX_HEADER_BYTES):
+            if size < 8 or length > min(size - 8, MAX_HEADER_BYTES):
                 raise ModelError(f"{path}: is not a whole safetensors file; fetch or save it again.")
             raw = file.read(length)
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror}.") from error
+    return told(raw, size, path)
+
+
+def told(raw: bytes, size: int, source: object) -> Tensors:
+    """What a header says, held against the length of its file.
+
+    Args:
+        source: the file, as the error names it.
+
+    Raises:
+        ModelError: it is damaged, or the file is not as long as it says.
+    """
     try:
         tensors = _parse(raw)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise ModelError(f"{path}: has a damaged safetensors header; fetch or save it again.") from error
-    announced = 8 + length + tensors.weight_bytes
+        raise ModelError(f"{source}: has a damaged safetensors header; fetch or save it again.") from error
+    announced = 8 + len(raw) + tensors.weight_bytes
     if size != announced:
-        raise ModelError(f"{path}: is {size} bytes long, but its header announces {announced}; fetch or save it again.")
+        raise ModelError(
+            f"{source}: is {size} bytes long, but its header announces {announced}; fetch or save it again."
+        )
     return tensors
+
+
+def all_zero(path: Path, header: Tensors, name: str) -> bool:
+    """Whether a tensor of a file is zero throughout; not where it has none of that name.
+
+    Raises:
+        ModelError: the file cannot be read.
+    """
+    if name not in header.shapes:
+        return False
+    left = math.prod(header.shapes[name]) * _BITS[header.dtypes[name]] // 8
+    try:
+        with path.open("rb") as file:
+            file.seek(header.starts[name])
+            while chunk := file.read(min(_CHUNK_BYTES, left)):
+                if any(chunk):
+                    return False
+                left -= len(chunk)
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror}.") from error
+    return True
 
 
 def _parse(raw: bytes) -> Tensors:
@@ -84,6 +122,7 @@ def _parse(raw: bytes) -> Tensors:
         dtypes={name: entry["dtype"] for name, entry in entries.items()},
         num_params=sum(map(math.prod, shapes.values())),
         weight_bytes=end,
+        starts={name: 8 + len(raw) + entry["data_offsets"][0] for name, entry in entries.items()},
     )
 
 

@@ -1,15 +1,17 @@
 """The demo that ships: mixed expressions, asked of the anchor, of each augment alone, and of all together."""
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table as Grid
 from transformers import PreTrainedTokenizerFast
 
+from orchestra.answers import written
 from orchestra.api import load
-from orchestra.draw import svg
-from orchestra.errors import ModelError
+from orchestra.draw import plotting, svg
+from orchestra.errors import ComposeError, ModelError
 from orchestra.lab import tokenizer
 from orchestra.lab.exercises import Exercise, example, question
 from orchestra.lab.measure import Score, answers, final, question_and_answer, score
@@ -21,11 +23,20 @@ _SHOWN = 6
 _WIDTH = 32  # of an answer
 
 
-def show(graph: Path, recipe: Recipe, *, asked: int, seed: int, console: Console | None = None) -> None:
-    """Load the shipped graph, ask it, and print what it says.
+def show(
+    graph: Path,
+    recipe: Recipe,
+    *,
+    asked: int,
+    seed: int,
+    pictures: Path = Path("build"),
+    console: Console | None = None,
+) -> None:
+    """Load the shipped graph, ask it, print what it says, and draw what the first answer owes to each augment.
 
     Args:
         asked: fresh expressions per cell of the table.
+        pictures: the folder that the heat map is written into.
 
     Raises:
         ModelError: the graph is not where it is looked for.
@@ -35,19 +46,42 @@ def show(graph: Path, recipe: Recipe, *, asked: int, seed: int, console: Console
         raise ModelError(f"there is no {graph}: run this in a clone of the repository, or name the graph by --graph.")
     model, words = load(graph), tokenizer.build()
     console.print(f"\n{graph}: {model.plan.graph.description}\n{model.plan}\n", highlight=False)
-    console.print(_examples(model, words, recipe, seed))
+    shown = _shown(recipe, seed)
+    console.print(_examples(model, words, shown))
     console.print(_accuracies(model, words, recipe, asked, seed))
     drawing = graph.with_suffix(".svg")
     if not drawing.is_file():
         drawing.write_text(svg(model.plan), encoding="utf-8")
+    text, _ = question_and_answer(example(shown[0]))
+    console.print(
+        f"What each token of the first answer owes to each augment: {_heat(model, text, graph, pictures)}",
+        markup=False,
+        highlight=False,
+    )
     console.print(f"The drawing of the graph: {drawing}\n", highlight=False)
 
 
-def _examples(model: ComposedModel, words: PreTrainedTokenizerFast, recipe: Recipe, seed: int) -> Grid:
-    """A few questions, and what is said with all augments off and on."""
+def _heat(model: ComposedModel, text: str, graph: Path, folder: Path) -> str:
+    """Where the heat map of a question and its answer has been written, or why it has not."""
+    path = folder / f"{graph.stem}-heat.png"
+    try:
+        plotting.check(path)
+    except ComposeError as missing:
+        return str(missing)
+    ids, num_prompt = written(model, text)
+    folder.mkdir(parents=True, exist_ok=True)
+    model.contributions(ids[:, :-1], prompt_length=num_prompt).plot(path)
+    return str(path)
+
+
+def _shown(recipe: Recipe, seed: int) -> list[Exercise]:
     rng = random.Random(f"demo/{seed}")
     domains = [one.domain for one in recipe.specialists]
-    asked = [question(rng, domains, working=index >= _SHOWN - 2) for index in range(_SHOWN)]
+    return [question(rng, domains, working=index >= _SHOWN - 2) for index in range(_SHOWN)]
+
+
+def _examples(model: ComposedModel, words: PreTrainedTokenizerFast, asked: Sequence[Exercise]) -> Grid:
+    """A few questions, and what is said with all augments off and on."""
     texts, wanted = zip(*(question_and_answer(example(one)) for one in asked), strict=True)
     grid = Grid(title="Atoms that no bridge was trained on", title_justify="left")
     for column in ("asked", "in digits", "anchor alone", "together", "right"):

@@ -1,7 +1,7 @@
 """Every experiment that can be reproduced: its name, what it is, how it is run and how its results are told."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
 from importlib import import_module
@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from orchestra.errors import TrainError
-from orchestra.lab import joined, joined_report, merging, merging_report, reproduce, results
+from orchestra.lab import controls, controls_report, joined, joined_report, merging, merging_report, reproduce, results
+from orchestra.lab.control_entries import ENTRIES, Entries
 from orchestra.lab.recipe import Recipe, recipes
 
 
@@ -30,12 +31,14 @@ class Experiment:
         run: trains and measures into a folder at a scale; returns the results as JSON values.
         tell: the results' tables in Markdown.
         scales: those it knows.
+        parts: what can be run of it without the rest, and by what; empty where nothing can.
     """
 
     about: str
     run: Callable[[Path, Scale], dict[str, Any]]
     tell: Callable[[dict[str, Any]], str]
     scales: tuple[Scale, ...] = (Scale.SMALL,)
+    parts: Mapping[str, Callable[[Path, Scale], dict[str, Any]]] = field(default_factory=dict)
 
 
 def experiments() -> Mapping[str, Experiment]:
@@ -64,7 +67,18 @@ def experiments() -> Mapping[str, Experiment]:
             run=lambda output, _: joined.reproduce(output),
             tell=joined_report.report,
         ),
+        "controls": Experiment(
+            about="what simpler methods would have given, on the same data and steps",
+            run=partial(_run_controls, ENTRIES),
+            tell=controls_report.report,
+            scales=tuple(Scale),
+            parts={name: partial(_run_controls, {name: make}) for name, make in ENTRIES.items()},
+        ),
     }
+
+
+def _run_controls(entries: Entries, output: Path, scale: Scale) -> dict[str, Any]:
+    return controls.reproduce(output, entries, scale=scale)
 
 
 def _demo(recipe: Recipe) -> Experiment:

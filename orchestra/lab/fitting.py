@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 
 from orchestra.lab.batches import IGNORED, Batch, Draw, Encode, batches
 from orchestra.lab.tokenizer import PAD_ID
+from orchestra.runtime.model import ComposedModel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,13 +133,21 @@ def _loss(model: PreTrainedModel, batch: Batch, settings: Fit, step: int) -> Ten
             embedded = _noisy(model.get_input_embeddings()(ids), settings.noise, seed=step)
             output = model(inputs_embeds=embedded, use_cache=False)
         else:
-            output = model(input_ids=ids, use_cache=False, output_hidden_states=twins is not None)
+            said = prompts(model, batch)
+            output = model(input_ids=ids, use_cache=False, output_hidden_states=twins is not None, **said)
     learnt = labels[:, 1:] != IGNORED
     loss = functional.cross_entropy(output.logits[:, :-1][learnt].float(), labels[:, 1:][learnt])
     if twins is not None:
         embed = model.get_input_embeddings()
         loss = loss + _gap(output.hidden_states[0], start=embed(ids), goal=embed(twins), real=ids != PAD_ID)
     return loss
+
+
+def prompts(model: PreTrainedModel, batch: Batch) -> dict[str, Tensor]:
+    """Where each row's prompt ends, if an augment of the model reads prompts only: before what is learnt first."""
+    if isinstance(model, ComposedModel) and model.prompt_readers():
+        return {"prompt_length": (batch.labels != IGNORED).int().argmax(1).to(model.device)}
+    return {}
 
 
 def _gap(states: Tensor, *, start: Tensor, goal: Tensor, real: Tensor) -> Tensor:

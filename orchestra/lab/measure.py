@@ -1,6 +1,5 @@
 """Exact match on fresh questions, with 95% intervals."""
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -9,6 +8,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from orchestra.intervals import share
 from orchestra.lab.expressions import Example
 from orchestra.lab.tokenizer import END_ID, PAD_ID
 
@@ -35,10 +35,8 @@ class Score:
     @property
     def interval(self) -> tuple[float, float]:
         """95% Wilson interval, in percent."""
-        z, n, p = 1.959964, self.asked, self.right / self.asked
-        middle = (p + z * z / (2 * n)) / (1 + z * z / n)
-        reach = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-        return 100 * max(0.0, middle - reach), 100 * min(1.0, middle + reach)
+        found = share(self.right, self.asked)
+        return 100 * found.low, 100 * found.high
 
     def __str__(self) -> str:
         low, high = self.interval
@@ -70,13 +68,23 @@ def score(
     Args:
         max_new_tokens: default: a little more than the longest right answer; what goes on from there is wrong.
     """
+    hits = right(model, tokenizer, examples, max_new_tokens=max_new_tokens)
+    wanted = Counter(final(question_and_answer(example)[1]) for example in examples)
+    return Score(right=sum(hits), asked=len(hits), guess=100 * wanted.most_common(1)[0][1] / len(hits))
+
+
+def right(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    examples: Sequence[Example],
+    *,
+    max_new_tokens: int | None = None,
+) -> list[bool]:
+    """Whether the final answer to each question is exactly right; see `score`."""
     questions, whole = zip(*map(question_and_answer, examples), strict=True)
-    right = list(map(final, whole))
     longest = max(len(ids) for ids in tokenizer(list(whole), add_special_tokens=False)["input_ids"])
     given = answers(model, tokenizer, questions, max_new_tokens=max_new_tokens or longest + 2)
-    frequent = Counter(right).most_common(1)[0][1]
-    hits = sum(final(found) == wanted for found, wanted in zip(given, right, strict=True))
-    return Score(right=hits, asked=len(right), guess=100 * frequent / len(right))
+    return [final(found) == final(wanted) for found, wanted in zip(given, whole, strict=True)]
 
 
 def question_and_answer(example: Example) -> tuple[str, str]:

@@ -46,10 +46,7 @@ def reproduce(output: Path, recipe: Recipe) -> dict[str, Any]:
         The results, as written to `benchmarks/results/NAME.json`.
     """
     words, runs = tokenizer.build(), output / "runs"
-    _train_anchor(output, words, recipe.anchor)
-    for specialist in recipe.specialists:
-        _train_augment(output, specialist)
-        _train_stack(output, words, recipe, specialist)
+    train(output, recipe)
     graph = output / "graphs" / f"{recipe.name}.json"
     graph.write_text(json.dumps(document(recipe), indent=2) + "\n", encoding="utf-8")
     model = load(graph)
@@ -62,6 +59,15 @@ def reproduce(output: Path, recipe: Recipe) -> dict[str, Any]:
     (folder / f"{recipe.name}.md").write_text(report(results), encoding="utf-8")
     _score_cards(output, recipe, model, results)
     return results
+
+
+def train(output: Path, recipe: Recipe) -> None:
+    """Train the models and stacks of a demo that are not there."""
+    words = tokenizer.build()
+    _train_anchor(output, words, recipe.anchor)
+    for specialist in recipe.specialists:
+        _train_augment(output, specialist)
+        _train_stack(output, words, recipe, specialist)
 
 
 def _cpu_minutes(runs: Path, recipe: Recipe) -> dict[str, float]:

@@ -21,17 +21,27 @@ def _two(layers: tuple[int, ...]) -> tuple[int, ...]:
     return layers
 
 
+def _unparted(revision: str) -> str:
+    if set("+@") & set(revision):
+        raise ValueError(f"{revision!r} has a '+' or an '@', at which mergekit would part it; name the commit")
+    return revision
+
+
+Revision = Annotated[Text, AfterValidator(_unparted)]
+
+
 class Located(Closed):
     """Where a model is, in mergekit's longer form."""
 
-    path: Text = Field(description="A folder.")
-    revision: Text | None = Field(default=None, description="The commit, tag or branch of a Hub id.")
+    path: Text = Field(description="A folder, or a Hub id.")
+    revision: Revision | None = Field(default=None, description="The commit, tag or branch of a Hub id.")
 
 
 class Reference(Closed):
     """A model, in mergekit's longer form."""
 
-    model: Text | Located = Field(description="A folder.")
+    model: Text | Located = Field(description="A folder, or a Hub id: `owner/name@revision`.")
+    lora: Text | Located | None = Field(default=None, description="An adapter that is added to it, named likewise.")
 
 
 Model = Text | Reference
@@ -41,14 +51,14 @@ LayerRange = Annotated[tuple[Layer, ...], AfterValidator(_two)]
 class InputModel(Closed):
     """A model that is merged whole."""
 
-    model: Model = Field(description="A folder.")
+    model: Model = Field(description="A folder, or a Hub id: `owner/name@revision`.")
     parameters: Parameters | None = Field(default=None, description="The method's parameters for this model.")
 
 
 class InputSlice(Closed):
     """Layers of a model."""
 
-    model: Model = Field(description="A folder.")
+    model: Model = Field(description="A folder, or a Hub id: `owner/name@revision`.")
     layer_range: LayerRange = Field(description="The first layer, and the one after the last.")
     parameters: Parameters | None = Field(default=None, description="The method's parameters for this model.")
 
@@ -73,7 +83,7 @@ class TokenSource(Closed):
     """What a token's embedding is made of."""
 
     kind: Literal["zero", "model_token"] = Field(description="Nothing, or a token of a model.")
-    model: Text | None = Field(default=None, description="A folder.")
+    model: Text | None = Field(default=None, description="A folder or a Hub id, named as among the models.")
     token_id: int | None = Field(default=None, ge=0, description="The token, by its id.")
     token: Text | None = Field(default=None, description="The token, by its text.")
 
@@ -124,12 +134,25 @@ def structure(recipe: Mapping[str, Any]) -> list[str]:
 
 def named(reference: object) -> str | None:
     """A model's name as a recipe gives it, in the short form or the long one; None where it is none."""
-    for field in ("model", "path"):
-        if isinstance(reference, Mapping):
-            if field == "path" and reference.get("revision") is not None:
-                return f"{reference.get('path')}@{reference['revision']}"
-            reference = reference.get(field)
-    return reference if isinstance(reference, str) and reference else None
+    if not isinstance(reference, Mapping):
+        return _located(reference)
+    model, adapter = _located(reference.get("model")), reference.get("lora")
+    if model is None or adapter is None:
+        return model
+    return f"{model}+{added}" if (added := _located(adapter)) else None
+
+
+def parts(name: str) -> list[tuple[str, str | None]]:
+    """A model and the adapters that are added to it, of a name in the short form, each with its revision."""
+    found = (part.partition("@") for part in name.split("+"))
+    return [(source, revision if at else None) for source, at, revision in found]
+
+
+def _located(place: object) -> str | None:
+    if isinstance(place, Mapping):
+        path, revision = place.get("path"), place.get("revision")
+        place = path if revision is None or not isinstance(path, str) else f"{path}@{revision}"
+    return place if isinstance(place, str) and place else None
 
 
 def replaced(recipe: Mapping[str, Any], rename: Callable[[str, str], object]) -> dict[str, Any]:

@@ -12,28 +12,41 @@ MERGING = "mergekit@0.1"
 """How a recipe becomes tensors. Raised when a recipe would give others than before: older bundles are then refused."""
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A model that goes into a merge: its folder, and that of an adapter which is added to it first."""
+
+    folder: str
+    adapter: str | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Merge:
     """A recipe whose models are numbered: where they lie is no part of what it makes.
 
     Attributes:
         recipe: mergekit's document as JSON, its models called by their numbers.
-        sources: the folders of the models, by number.
+        sources: the models, by number.
         merged: how many of them are merged; those that follow lend their tokenizer alone.
         tokenizer: the folder whose tokenizer the result takes; None where mergekit writes one, or there is none.
         seed: of methods that drop at random.
+        keeps: whether that folder was named beside the recipe.
     """
 
     recipe: str
-    sources: tuple[str, ...]
+    sources: tuple[Source, ...]
     merged: int
     tokenizer: str | None
     seed: int
+    keeps: bool = False
 
     def document(self, places: Sequence[str]) -> dict[str, Any]:
-        """The recipe with its models at these places."""
-        document: dict[str, Any] = json.loads(self.recipe)
-        return replaced(document, lambda _, number: {"model": {"path": places[int(number)]}})
+        """The recipe as mergekit takes it, with its models at these places."""
+        return replaced(json.loads(self.recipe), lambda _, number: {"model": {"path": places[int(number)]}})
+
+    def restated(self, names: Sequence[str]) -> dict[str, Any]:
+        """The recipe as a graph says it, with its models by these names."""
+        return replaced(json.loads(self.recipe), lambda _, number: names[int(number)])
 
     def fingerprint(self, weights: Sequence[str], tokenizers: Sequence[str]) -> str:
         """SHA-256 of what decides the result's weights.

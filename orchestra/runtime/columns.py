@@ -150,7 +150,9 @@ def move(cache: DynamicCache, order: Int[Tensor, "batch augment_seq"]) -> None:
     """Move the columns of a cache, as `Columns.packed` says."""
     layer: Any
     for layer in cache.layers:
-        if layer.is_initialized:
+        if layer.is_initialized and not order.shape[1]:  # rows without a column transformers would not repeat
+            layer.keys, layer.values, layer.is_initialized = None, None, False
+        elif layer.is_initialized:
             index = order.to(layer.keys.device)
             rows = torch.arange(index.shape[0], device=index.device)[:, None]
             # Whole heads at a time: take_along_dim would look up a place for every number.

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from orchestra.graph import Graph, Node
+from orchestra.graph import Graph, alike
 from orchestra.nn.mask import Places, Sight, positions, visible
 from orchestra.runtime.align import Alignment
 
@@ -33,14 +33,6 @@ class Link:
     sight: Sight
     places: Places
     query_places: Places
-
-
-def alike(one: Node, other: Node) -> bool:
-    """Whether two augments read streams of the same tokens."""
-    if not one.reads == other.reads == "stream" or one.facts.tokenizer is None:
-        return False
-    first, second = ((node.template, node.tail, node.context, node.facts.vocab_size) for node in (one, other))
-    return one.facts.tokenizer == other.facts.tokenizer and first == second
 
 
 def pairs(graph: Graph) -> dict[tuple[str, str], bool]:

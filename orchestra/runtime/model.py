@@ -19,19 +19,18 @@ from orchestra.runtime import prompt
 from orchestra.runtime.align import check_positions, full_mask
 from orchestra.runtime.cache import ComposedCache, lower_layers, ours
 from orchestra.runtime.config import ComposedConfig, shortest
-from orchestra.runtime.contributions import Contributions, contributions
+from orchestra.runtime.contributions import Explained
 from orchestra.runtime.generation import ComposedGenerationMixin
 from orchestra.runtime.refused import Refused
 from orchestra.runtime.room import roomy
 from orchestra.runtime.runner import NOTHING, Reads, Runner
 from orchestra.runtime.saving import Saved
-from orchestra.runtime.schedule import Trace
 from orchestra.runtime.stream import Stream
 from orchestra.runtime.taps import Tapped, Taps, alone
 from orchestra.runtime.toggles import Switched, Toggles
 
 
-class ComposedModel(Refused, Switched, Saved, Tapped, PreTrainedModel, ComposedGenerationMixin):  # type: ignore[misc]  # it returns nothing
+class ComposedModel(Refused, Switched, Saved, Tapped, Explained, PreTrainedModel, ComposedGenerationMixin):  # type: ignore[misc]  # it returns nothing
     """One model made of a frozen anchor, frozen augments, and trained bridges.
 
     Use it as any causal language model of transformers: `generate`, `pipeline`, `Trainer`. The anchor and the augments
@@ -314,27 +313,6 @@ class ComposedModel(Refused, Switched, Saved, Tapped, PreTrainedModel, ComposedG
     def is_gradient_checkpointing(self) -> bool:
         """Whether activations are recomputed."""
         return self._recompute
-
-    # -- seeing --------------------------------------------------------------------------------------------------
-
-    def contributions(self, text: str, *, prompt_length: int | None = None) -> Contributions:
-        """What each bridge adds at each token of a text.
-
-        Args:
-            prompt_length: how many of its tokens an augment reads that reads the prompt only; default: all.
-
-        Returns:
-            Per token, augment and anchor layer: the gate, and |residual| / |hidden|.
-
-        Raises:
-            ComposeError: the model was composed without a tokenizer.
-        """
-        return contributions(self, text, prompt_length=prompt_length)
-
-    def traced(self, input_ids: Tensor, prompt_length: Tensor | None = None) -> list[Trace]:
-        """Run ids of shape ``(batch, seq)`` through the composition once, and return what each bridge did."""
-        length = prompt.whole(input_ids, None) if prompt_length is None else prompt.stated(prompt_length, input_ids)
-        return self._runner.traced(input_ids, active=self._toggles.active, prompt_length=length)
 
     def __repr__(self) -> str:
         return f"ComposedModel(anchor={type(self.anchor).__name__}, active={list(self.active)})\n{self.plan}"

@@ -27,6 +27,7 @@ from orchestra.runtime.links import Link, link, pairs
 from orchestra.runtime.schedule import (
     Pass,
     Trace,
+    Traced,
     inject,
     inject_embedding,
     recompute_in_backward,
@@ -36,9 +37,9 @@ from orchestra.runtime.schedule import (
     tap,
 )
 from orchestra.runtime.stream import Stream
-from orchestra.runtime.taps import Taps, check, join, lowest, refuse_fed, split
+from orchestra.runtime.taps import Taps, check, check_fed, join, lowest, marks, refuse_learning, split
 from orchestra.runtime.view import view
-from orchestra.wiring import ANCHOR
+from orchestra.wiring import ANCHOR, closed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,9 +88,9 @@ class Runner:
         stacks: Mapping[str, Stack],
         streams: Mapping[str, Stream],
     ) -> None:
-        self._streams = dict(streams)
+        self._streams, self._stacks = dict(streams), dict(stacks)
         self._prompt_only = frozenset(node.name for node in plan.graph.augments if node.context == "prompt")
-        self._order = plan.graph.order
+        self._order, self._feeds, self._deep = plan.graph.order, plan.graph.feeds, plan.graph.deep
         self._fed, self._pairs = _bridges_into(plan.graph, stacks), pairs(plan.graph)
         self._anchor = _anchor_view(plan, anchor, self._fed[ANCHOR])
         self._below = Below(anchor, num_layers=plan.graph.anchor.facts.num_layers)
@@ -123,13 +124,16 @@ class Runner:
             ComposeError: an augment has no positions for the text, or its tokenizer no token for a character.
         """
         names = sorted(active)
+        prompt_only = self._prompt_only
+        if prompt_only and self._deep:
+            prompt_only = closed(prompt_only, self._feeds, names)
         alignments: dict[str, Alignment] = {}
         columns: dict[str, Columns] = {}
         shared: Alignment | None = None  # all that read the anchor's ids alike read one alignment
         for name in names:
             if name in self._streams:
                 before = None if cache is None else cache.columns.get(name)
-                only = name in self._prompt_only
+                only = name in prompt_only
                 alignments[name], columns[name] = align_stream(
                     before or Columns.empty(self._streams[name], ids.shape[0]),
                     ids,
@@ -137,7 +141,7 @@ class Runner:
                     prompt_length=prompt_length if only or cut is None else cut,
                     prompt_only=only,
                 )
-            elif name in self._prompt_only:
+            elif name in prompt_only:
                 assert prompt_length is not None
                 held = 0 if cache is None else cache.bridges[name].get_seq_length()
                 alignments[name] = align_prompt(ids, valid, prompt_length, held)
@@ -145,7 +149,7 @@ class Runner:
                 alignments[name] = shared = shared or align(ids, valid)
         limits = {name: self._augments[name].num_positions for name in names}
         streamed = {name: each.reach for name, each in columns.items()}
-        check_lengths(valid, limits, prompt_length, self._prompt_only, streamed)
+        check_lengths(valid, limits, prompt_length, prompt_only, streamed)
         reading = {name: one for name, one in alignments.items() if one.valid.shape[1] > 0}
         return Reads(alignments=reading, columns=columns, links=self._links(reading, alignments))
 
@@ -159,9 +163,20 @@ class Runner:
             if into in active and name in reading
         }
 
-    def read(self, reads: Reads, *, cache: ComposedCache | None = None, recompute: bool = False) -> Pass:
-        """Run every augment that has something to read, feeders first, and return the pass that holds their taps."""
-        state = Pass(alignments=reads.alignments, links=reads.links, cache=cache, recompute=recompute)
+    def read(
+        self,
+        reads: Reads,
+        *,
+        cache: ComposedCache | None = None,
+        recompute: bool = False,
+        traces: list[Trace] | None = None,
+    ) -> Pass:
+        """Run every augment that has something to read, feeders first, and return the pass that holds their taps.
+
+        Args:
+            traces: filled with what each bridge does.
+        """
+        state = Pass(alignments=reads.alignments, links=reads.links, cache=cache, recompute=recompute, traces=traces)
         if cache is not None:
             cache.columns.update(reads.columns)
         for name in self._order:
@@ -192,8 +207,12 @@ class Runner:
 
     def taps(self, reads: Reads, ids: Tensor, mask: Tensor | None, *, active: Collection[str]) -> list[Taps]:
         """What the augments that are on, and the anchor's layers up to the lowest bridge, make of each text."""
-        refuse_fed(reads.links)
-        kept = {key: split(hidden, reads.alignments[key[0]].valid) for key, hidden in self.read(reads).taps.items()}
+        stacks = self._between(active)
+        refuse_learning(stacks)
+        read = {(site.augment, site.augment_layer) for site in self._sites}
+        found = {key: hidden for key, hidden in self.read(reads).taps.items() if key in read}
+        kept = {key: split(hidden, reads.alignments[key[0]].valid) for key, hidden in found.items()}
+        kept |= marks(stacks, len(ids))
         for site in self._sites:
             if site.augment in active and site.augment not in reads.alignments:  # it had nothing to read
                 nothing = torch.zeros(0, site.d_augment, dtype=self._augments[site.augment].model.dtype)
@@ -212,9 +231,12 @@ class Runner:
         """The pass of texts whose taps are there already.
 
         Raises:
-            ComposeError: the taps are not of these texts, or an augment that is on was off when they were made.
+            ComposeError: the taps are not of these texts, an augment that is on was off when they were made or fed by
+                others, or bridges between augments learn.
         """
-        refuse_fed(reads.links)
+        stacks = self._between(active)
+        refuse_learning(stacks)
+        check_fed(taps, stacks, active)
         check(taps, valid, reads.alignments, self._sites, active)
         state = Pass(alignments=reads.alignments, cache=None, recompute=recompute)
         for name, layer in taps[0] if taps else ():
@@ -225,6 +247,10 @@ class Runner:
             elif name in reads.alignments:
                 state.taps[name, layer] = join(rows, reads.alignments[name].valid)
         return state
+
+    def _between(self, active: Collection[str]) -> dict[tuple[str, str], Stack]:
+        """The stacks from augments that are on into others that are."""
+        return {pair: self._stacks[stack_name(*pair)] for pair in self._pairs if {*pair} <= {*active}}
 
     def answer(
         self,
@@ -269,12 +295,11 @@ class Runner:
             given = positions(mask.bool())[:, -ids.shape[1] :]
         return {"position_ids": given}
 
-    def traced(self, ids: Tensor, *, active: Iterable[str], prompt_length: Tensor) -> list[Trace]:
+    def traced(self, ids: Tensor, *, active: Iterable[str], prompt_length: Tensor) -> Traced:
         """Run whole texts without padding once, and return what each bridge did."""
-        state = self.read(self.align(ids, torch.ones_like(ids), active=active, prompt_length=prompt_length))
-        state.traces = []
-        self.answer(state, ids, None, logits_to_keep=1)
-        return state.traces
+        reads, traces = self.align(ids, torch.ones_like(ids), active=active, prompt_length=prompt_length), list[Trace]()
+        logits = self.answer(self.read(reads, traces=traces), ids, None).logits
+        return Traced(traces=tuple(traces), alignments=reads.alignments, logits=logits)
 
 
 def _anchor_view(plan: Plan, anchor: PreTrainedModel, bridges: Sequence[Bridge]) -> Part:

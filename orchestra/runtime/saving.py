@@ -1,6 +1,6 @@
 """What a composed model saves: its bridges, a bundle for each augment."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -9,13 +9,16 @@ from typing import Any
 from huggingface_hub import CommitInfo
 
 from orchestra.errors import HubError
-from orchestra.io.bundle import Identity, keep_words
+from orchestra.graph import Feed, stack_name
+from orchestra.io.bundle import CONFIG_FILE, Identity, keep_words, read_config
 from orchestra.io.hosting import graph_parcel, restated, unhostable
 from orchestra.io.push import push
+from orchestra.io.sides import fed, sides
 from orchestra.io.stacks import write_bundle
 from orchestra.nn.stack import Stack
 from orchestra.plan import Plan
-from orchestra.runtime.sides import sides
+from orchestra.runtime.sides import digests
+from orchestra.wiring import behind
 
 
 class Saved:
@@ -60,12 +63,17 @@ class Saved:
         into: str | None = None,
         recipe: Mapping[str, Any] | None = None,
         scores: Mapping[str, Any] | None = None,
+        on: Collection[str] | None = None,
     ) -> None:
-        """Write the stack of one augment as a bundle; see `save_bridges`, and `stack` for `into`."""
+        """Write the stack of one augment as a bundle; see `save_bridges`, and `stack` for `into`.
+
+        Args:
+            on: the augments that were on while it was trained; default: all. A stack that is as its bundle was needs
+                nobody to feed its augment if that did not.
+        """
         graph, stack = self.plan.graph, self.stack(name, into)
         feed = next(feed for feed in graph.stacks if self.stack(feed.augment, feed.into) is stack)
-        stacks = {feed.name: self.stack(feed.augment, feed.into) for feed in graph.stacks}
-        anchor, augment = sides(graph, feed, self._identify, stacks)
+        anchor, augment = sides(graph, feed, self._identify, self._fed(feed, on))
         write_bundle(
             folder,
             {key: weight.detach().cpu() for key, weight in stack.state_dict().items()},
@@ -75,6 +83,19 @@ class Saved:
             recipe=recipe,
             scores=scores,
         )
+
+    def _fed(self, feed: Feed, on: Collection[str] | None) -> tuple[str, ...] | None:
+        """What fed the augment of a stack while it was trained."""
+        feeds, pairs = self.plan.graph.feeds, behind(self.plan.graph.feeds, feed.augment)
+        found = digests({stack_name(*pair): self.stack(*pair) for pair in (*pairs, (feed.augment, feed.into))})
+        own, folder = found[feed.name], Path(feed.bundle or "")
+        if own is None:
+            return None  # it was not trained
+        if feed.bundle is not None and (folder / CONFIG_FILE).is_file():
+            before = read_config(folder)
+            if before.augment.fed is None and before.weights_sha256 == own:
+                return None
+        return fed(feeds, feed.augment, found, on)
 
     def push_to_hub(
         self,
@@ -109,11 +130,12 @@ class Saved:
             raise HubError.listing(problems)
         with TemporaryDirectory() as folder:
             self.save_bridges(folder, recipe=recipe, scores=scores)
-            for node in graph.augments:
-                if node.bundle is not None and Path(node.bundle).is_dir() and recipe is None and scores is None:
-                    keep_words(Path(folder) / node.name, Path(node.bundle))
-            nodes = (replace(node, bundle=str(Path(folder) / node.name), bundle_origin=None) for node in graph.augments)
-            saved = replace(graph, augments=tuple(nodes))
+            places = {stack: Path(folder) / graph.place_of(stack) for stack in graph.stacks}
+            for stack, place in places.items():
+                if stack.bundle is not None and Path(stack.bundle).is_dir() and recipe is None and scores is None:
+                    keep_words(place, Path(stack.bundle))
+            stacks = (replace(stack, bundle=str(place), origin=None) for stack, place in places.items())
+            saved = replace(graph, stacks=tuple(stacks))
             return push(
                 graph_parcel(restated(graph), saved),
                 repo_id,

@@ -27,13 +27,28 @@ class Trace:
     """What one bridge did in one forward.
 
     Attributes:
-        gate: per token ``(batch, anchor_seq)``.
-        share: |residual| / |hidden| per token ``(batch, anchor_seq)``.
+        gate: per token of the model that is fed ``(batch, seq)``.
+        share: |residual| / |hidden| there ``(batch, seq)``.
     """
 
     bridge: Bridge
     gate: Tensor
     share: Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traced:
+    """One forward over whole texts, looked at.
+
+    Attributes:
+        traces: what each bridge did: those into augments as these ran, then those into the anchor.
+        alignments: what each augment read.
+        logits: the anchor's, ``(batch, seq, vocabulary)``.
+    """
+
+    traces: tuple[Trace, ...]
+    alignments: Mapping[str, Alignment]
+    logits: Tensor
 
 
 @dataclass(slots=True, kw_only=True)
@@ -194,10 +209,11 @@ def remember(state: Pass, bridges: list[Bridge]) -> None:
 @torch.no_grad()
 def _trace(bridge: Bridge, hidden: Tensor, residual: Tensor) -> Trace:
     normed = bridge.norm_hidden(hidden.to(bridge.out.weight.dtype))
-    size = hidden.float().norm(dim=-1)
-    gate = bridge.gate_of(normed).float()
+    wide = torch.promote_types(residual.dtype, torch.float32)
+    size = hidden.to(wide).norm(dim=-1)
+    gate = bridge.gate_of(normed).to(wide)
     return Trace(
         bridge=bridge,
         gate=gate.squeeze(-1).expand_as(size) if gate.ndim else gate.expand_as(size),
-        share=residual.float().norm(dim=-1) / size.clamp_min(1e-9),
+        share=residual.to(wide).norm(dim=-1) / size.clamp_min(1e-9),
     )

@@ -64,6 +64,7 @@ class Stream:
     ) -> None:
         check_foldable(anchor, augment, name=name)
         self._name = name
+        self.tokenizer = augment
         self.provisional = provisional
         self._text = Detext(anchor, template, field=f"{name}.template")
         self._cutter = Cutter(augment, vocab_size)

@@ -7,6 +7,10 @@ without padding, so that texts can be kept one by one and joined in any batch.
     ("kv", 2)       of augment kv after layer 2, as after each of its layers that a bridge reads
     ("anchor", 3)   of the anchor after layer 3, the lowest that a bridge writes to, before it does; not there if that
                     is the embedding, as nothing of the anchor is below it
+    ("kv>code", 0)  nothing, where kv feeds the augment code: the mark that it did while the taps were made
+
+Only what the anchor's bridges read is kept. What an augment that is fed makes of a text changes with the bridges that
+feed it; they must not learn.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -16,7 +20,8 @@ import torch
 from torch import Tensor
 
 from orchestra.errors import ComposeError
-from orchestra.graph import Site
+from orchestra.graph import FEEDS, Site, stack_name
+from orchestra.nn.stack import Stack
 from orchestra.runtime.align import Alignment, full_mask
 from orchestra.runtime.toggles import Toggles
 from orchestra.wiring import ANCHOR
@@ -46,11 +51,11 @@ class Tapped:
 
         Returns:
             By model and layer, hidden states ``(seq, width)`` without padding, in the dtype and on the device that they
-            were made in: of each augment at its tapped layers; of the ``"anchor"`` at its lowest layer with a bridge,
-            unless that is the embedding.
+            were made in: of each augment at the layers that the anchor's bridges read; of the ``"anchor"`` at its
+            lowest layer with a bridge, unless that is the embedding.
 
         Raises:
-            ComposeError: as `forward`.
+            ComposeError: as `forward`; or bridges between augments that are on learn.
         """
         active = self._toggles.active
         mask = None if attention_mask is None else full_mask(input_ids, attention_mask)
@@ -83,18 +88,45 @@ def lowest(sites: Collection[Site], active: Collection[str]) -> int | None:
     return min(depths) if min(depths, default=-1) >= 0 else None
 
 
-def refuse_fed(links: Collection[tuple[str, str]]) -> None:
-    """See that no augment that is on feeds another.
+def marks(pairs: Collection[tuple[str, str]], rows: int) -> dict[tuple[str, int], list[Tensor]]:
+    """What taps hold for each augment that feeds another: no number, but its name."""
+    return {(stack_name(*pair), 0): [torch.zeros(0, 0)] * rows for pair in pairs}
+
+
+def refuse_learning(stacks: Mapping[tuple[str, str], Stack]) -> None:
+    """See that bridges from augments that are on into others that are do not learn.
 
     Raises:
-        ComposeError: one does.
+        ComposeError: some do.
     """
-    if links:
-        feeder, fed = min(links)
-        raise ComposeError(
-            f"{feeder!r} feeds {fed!r}: what {fed!r} makes of a text changes with the bridges between them, and is no "
-            "tap to keep. Run without taps, or switch the feeder off."
-        )
+    for (feeder, fed), stack in sorted(stacks.items(), key=lambda item: item[0]):
+        if any(weight.requires_grad for weight in stack.parameters()):
+            raise ComposeError(
+                f"{feeder!r} feeds {fed!r} by bridges that learn: what {fed!r} makes of a text changes with them, and "
+                f"is no tap to keep. Run without taps, or freeze them: model.stack({feeder!r}, {fed!r})"
+                ".requires_grad_(False)."
+            )
+
+
+def check_fed(taps: Sequence[Taps], pairs: Collection[tuple[str, str]], active: Collection[str]) -> None:
+    """See that each augment that is on is fed by those that fed it when taps were made.
+
+    Args:
+        pairs: who feeds whom, of those that are on.
+
+    Raises:
+        ComposeError: one is fed by others.
+    """
+    for row, each in enumerate(taps):
+        made = {name for name, _ in each if FEEDS in name}
+        for fed in sorted(active):
+            was = sorted(name.partition(FEEDS)[0] for name in made if name.endswith(f"{FEEDS}{fed}"))
+            now = sorted(feeder for feeder, into in pairs if into == fed)
+            if was != now:
+                raise ComposeError(
+                    f"taps[{row}] were made while {fed!r} was fed by {', '.join(was) or 'nobody'}, and now it would be "
+                    f"by {', '.join(now) or 'nobody'}: make them anew."
+                )
 
 
 def alone(past_key_values: object, use_cache: bool | None, *outputs: bool | None) -> bool:

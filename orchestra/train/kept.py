@@ -27,11 +27,13 @@ from orchestra.errors import ModelError, TrainError
 from orchestra.graph import ALIGNMENT_VERSION
 from orchestra.io.safetensors_header import read_header
 from orchestra.runtime.model import ComposedModel
+from orchestra.runtime.sides import digests
 from orchestra.runtime.taps import Taps
 from orchestra.train.batches import PADDING, Examples, collate
 from orchestra.train.encode import Example
 from orchestra.train.interrupt import Wish
 from orchestra.train.progress import tell
+from orchestra.wiring import ANCHOR
 
 FORMAT = 1
 """Raised when what is in a shard changes."""
@@ -123,7 +125,8 @@ def key(model: ComposedModel, examples: Sequence[Example], *, bf16: bool) -> str
     """A name for all that taps depend on."""
     graph = model.plan.graph
     nodes = [node for node in graph.augments if node.name in model.active]
-    sites = [site for site in graph.sites if site.augment in model.active]
+    sites = [site for site in graph.sites if site.augment in model.active and site.into == ANCHOR]
+    between = [stack for stack in graph.stacks if {stack.augment, stack.into} <= {*model.active}]
     models = {"anchor": model.anchor, **{node.name: model.augment(node.name) for node in nodes}}
     what = {
         "format": FORMAT,
@@ -132,6 +135,7 @@ def key(model: ComposedModel, examples: Sequence[Example], *, bf16: bool) -> str
         "models": {name: model.identity(name).model_dump() for name in models},
         "held": {name: [str(each.dtype), each.device.type] for name, each in models.items()},
         "reads": {node.name: [node.reads, node.context, node.tail] for node in nodes},
+        **({"fed": digests({each.name: model.stack(each.augment, each.into) for each in between})} if between else {}),
         "bf16": bf16,
         "tapped": sorted({(site.augment, site.augment_layer) for site in sites}),
         "lowest": min(site.depth for site in sites),
@@ -142,7 +146,8 @@ def key(model: ComposedModel, examples: Sequence[Example], *, bf16: bool) -> str
 
 def _parts(model: ComposedModel, records: Sequence[Example]) -> Iterator[range]:
     """Which records go into which shard: the same whenever it is asked, however taps are made."""
-    widths = {(site.augment, site.augment_layer): site.d_augment for site in model.plan.graph.sites}
+    sites = (site for site in model.plan.graph.sites if site.into == ANCHOR)
+    widths = {(site.augment, site.augment_layer): site.d_augment for site in sites}
     token_bytes = 4 * (sum(widths.values()) + model.plan.graph.anchor.facts.d_model)
     start, held = 0, 0
     for index, record in enumerate(records):

@@ -160,7 +160,9 @@ def _finish(
             scores |= {"eval_loss": eval_loss, "eval_loss_without": eval_loss_without}
         for stack in trained:
             recipe = _recipe(trainer, prepared, spec)
-            model.save_stack(stack.augment, bundles[stack.name], into=stack.into, recipe=recipe, scores=scores)
+            model.save_stack(
+                stack.augment, bundles[stack.name], into=stack.into, recipe=recipe, scores=scores, on=prepared.on
+            )
         bundles |= _rewritten(model, prepared, spec)
     trainer.accelerator.wait_for_everyone()
     return TrainResult(

@@ -16,7 +16,7 @@ GRAPH = Path(__file__).parents[2] / "graphs/ledger.json"
 def percent(model: ComposedModel, domain: Domain) -> float:
     rng = random.Random(2)
     asked = [example(question(rng, [domain], working=False)) for _ in range(20)]
-    return score(model, model.tokenizer, asked).percent  # type: ignore[arg-type]  # it is a fast one
+    return score(model, model.tokenizer, asked).percent
 
 
 def test_two_augments_in_a_row_answer_what_neither_knows() -> None:

@@ -29,6 +29,14 @@ def test_a_graph_that_can_exist_is_fine(run: Run, tmp_path: Path) -> None:
     )
 
 
+def test_who_feeds_whom_is_said_where_it_is_not_the_anchor_alone(run: Run, tmp_path: Path) -> None:
+    path = graph_file(tmp_path, kv={"into": ["tetum", "anchor"], "context": "prompt"}, tetum={})
+    assert run("check", path).out == (
+        f"{path}: fine. 3 bridges lead from kv (reads the prompt's ids) into the anchor and tetum, "
+        "from tetum (reads the anchor's ids) into the anchor.\n"
+    )
+
+
 def test_an_augment_that_reads_the_prompt_only_is_said_to(run: Run, tmp_path: Path) -> None:
     path = graph_file(tmp_path, kv={"context": "prompt"}, tetum={"bridges": {"every": 2}})
     assert "kv (reads the prompt's ids), tetum (reads the anchor's ids)." in run("check", path).out

@@ -13,9 +13,8 @@ models:
 """
 
 
-def test_a_recipe_is_merged_into_a_new_folder_and_never_into_another(run: Run, tmp_path: Path) -> None:
-    mergers.models(tmp_path)
-    (tmp_path / "r.yml").write_text(RECIPE.format(base=tmp_path))
+def test_a_recipe_is_merged_into_a_new_folder_and_never_into_another(run: Run, three: Path, tmp_path: Path) -> None:
+    (tmp_path / "r.yml").write_text(RECIPE.format(base=three))
     done = run("merge", tmp_path / "r.yml", tmp_path / "made", "--seed", 3)
     assert (done.code, done.out) == (0, f"{tmp_path}/made: written.\n")
     theirs = mergers.mergekits(read_recipe(tmp_path / "r.yml"), tmp_path / "theirs", seed=3)

@@ -33,7 +33,9 @@ def test_the_plan_says_what_runs_and_what_each_augment_adds(run: Run, tmp_path: 
 
 def test_the_plan_shows_who_feeds_whom_and_who_is_stopped(run: Run, tmp_path: Path) -> None:
     path = graph_file(tmp_path, kv={"into": ["tetum"]}, tetum={"enabled": False})
-    found = rows(run("plan", path).out)
+    told = run("plan", path).out
+    assert told.endswith("Stopped, as nothing that they feed runs: kv.\n")
+    found = rows(told)
     assert [row[0] for row in found[:3]] == ["anchor", "kv (stopped)", "tetum (off)"]
     assert [row[2] for row in found[3:5]] == ["tetum", "anchor"]
     assert [row[:2] for row in found[5:]] == [["tetum 6", "kv 2"], ["anchor 4", "tetum 6"]]

@@ -6,8 +6,9 @@ import pytest
 import typer
 
 from orchestra.cli.reproduce import reproduce
-from orchestra.lab import merging
+from orchestra.lab import controls, merging
 from orchestra.lab import reproduce as lab
+from orchestra.lab.control_entries import ENTRIES
 from orchestra.lab.experiments import Scale, experiments
 from orchestra.lab.recipe import Recipe, recipes
 
@@ -61,10 +62,33 @@ def test_an_experiment_prints_the_table_that_is_committed(
 
 
 def test_what_is_no_experiment_is_refused_with_those_that_are() -> None:
-    with pytest.raises(typer.BadParameter, match="'trios' is no experiment; known are kv-small, trio, merging, joined"):
+    with pytest.raises(typer.BadParameter, match="'trios' is no experiment; known are kv-small, trio, merging, "):
         reproduce("trios")
 
 
 def test_a_scale_that_an_experiment_does_not_have_is_refused() -> None:
     with pytest.raises(typer.BadParameter, match="trio has only small"):
         reproduce("trio", scale=Scale.LARGE)
+
+
+def test_of_the_controls_those_that_are_named_are_made(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[tuple[list[str], str]] = []
+
+    def instead(output: Path, entries: dict[str, Any], *, scale: str) -> dict[str, Any]:
+        asked.append((list(entries), scale))
+        return {}
+
+    monkeypatch.setattr(controls, "reproduce", instead)
+    reproduce("controls")
+    reproduce("controls", only=["tetum"], scale=Scale.LARGE)
+    assert asked == [(list(ENTRIES), "small"), (["tetum"], "large")]
+    assert "| CALM, table 5 |" in capsys.readouterr().out
+
+
+def test_a_part_that_there_is_not_is_refused() -> None:
+    with pytest.raises(typer.BadParameter, match=r"'tetun' is no part of controls, which has only kv-small, tetum"):
+        reproduce("controls", only=["tetun"])
+    with pytest.raises(typer.BadParameter, match=r"'kv' is no part of trio, which has no parts"):
+        reproduce("trio", only=["kv"])

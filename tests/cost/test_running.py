@@ -48,6 +48,7 @@ def test_so_does_one_in_which_augments_feed_augments(name: str) -> None:
 def test_so_does_one_with_an_augment_that_reads_the_prompt_only() -> None:
     agrees(mixed(0, fresh=True))
     agrees(deep("beside", fresh=True, second={"context": "prompt"}))
+    agrees(deep("chain", fresh=True, second={"context": "prompt"}))  # who feeds it reads no more either
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,12 @@ BUNDLES: Cases = {
     "a fingerprint that writes to the terminal": bundle(
         f"/bridge_config.json: augment.fingerprint: {ONE_LINE}", named("augment", fingerprint=ESCAPE)
     ),
+    "a feeder that writes to the terminal": bundle(
+        f"/bridge_config.json: augment.fed.1: {ONE_LINE}", named("augment", fed=["a", ESCAPE])
+    ),
+    "a text that writes to the terminal": bundle(
+        f"/bridge_config.json: anchor.text: {ONE_LINE}", named("anchor", text=ESCAPE)
+    ),
     "a model's name of a hundred thousand letters": bundle(
         "/bridge_config.json: anchor.name: string should have at most 255 characters.",
         named("anchor", name="a" * 10**5),

@@ -16,7 +16,8 @@ def graph() -> Graph:
     found = papers.check({**content, "description": "Reads | keys."}, more=papers.KV)
     kv, more = (replace(node, facts=replace(node.facts, origin=KV)) for node in found.augments)
     anchor = replace(found.anchor, facts=replace(found.anchor.facts, origin=ANCHOR))
-    return replace(found, anchor=anchor, augments=(replace(kv, bundle="/here/kv"), more))
+    (own, fresh) = found.stacks
+    return replace(found, anchor=anchor, augments=(kv, more), stacks=(replace(own, bundle="/here/kv"), fresh))
 
 
 def test_the_metadata_are_what_the_hub_reads() -> None:
@@ -39,12 +40,14 @@ def test_a_card_says_who_is_joined_and_on_which_terms() -> None:
 
 def test_a_bundle_of_another_repository_is_named() -> None:
     found = graph()
-    kv = replace(found.augments[0], bundle_origin=Origin(repo="ann/digits-x-kv", commit="c" * 40))
-    told = graph_card("acme/duo", replace(found, augments=(kv,)), {}, {})
+    (own, fresh) = found.stacks
+    own = replace(own, origin=Origin(repo="ann/digits-x-kv", commit="c" * 40))
+    told = graph_card("acme/duo", replace(found, stacks=(own, fresh)), {}, {})
     assert "| 1 of ann/digits-x-kv |" in told
 
 
 def test_recipes_and_scores_are_told_by_augment() -> None:
-    told = graph_card("acme/duo", graph(), {"kv": config(recipe={"steps": 7}, scores={"accuracy": 0.5})}, {})
+    found = graph()
+    told = graph_card("acme/duo", found, {found.stacks[0]: config(recipe={"steps": 7}, scores={"accuracy": 0.5})}, {})
     assert "## kv: recipe\n\n| | |\n|---|---|\n| steps | 7 |\n" in told
     assert "## kv: scores\n\n| | |\n|---|---|\n| accuracy | 0.5 |\n" in told

@@ -94,10 +94,8 @@ def test_a_bundle_on_the_hub_stays_there_and_a_fresh_stack_stays_a_recipe(parts:
     content["augments"]["fresh"] = {"model": str(parts / "kv"), "bridges": {"every": 1}}
     found = graph(content, anchor=ANCHOR, kv=KV, fresh=KV)
     there = Origin(repo="acme/x", commit="c" * 40)
-    found = replace(found, augments=tuple(replace(node, bundle_origin=there) for node in found.augments))
-    content["augments"]["fresh"]["bridges"] = {"every": 1}
-    fresh, kv = (replace(node, bundle_origin=there if node.bundle else None) for node in found.augments)
-    told = hosted(content, replace(found, augments=(fresh, kv)))
+    found = replace(found, stacks=tuple(replace(each, origin=there if each.bundle else None) for each in found.stacks))
+    told = hosted(content, found)
     assert told["augments"]["kv"]["bridges"] == "acme/x"
     assert told["augments"]["kv"]["bridges_revision"] == "c" * 40
     assert told["augments"]["fresh"]["bridges"] == {"every": 1}
@@ -153,8 +151,35 @@ def test_whom_an_augment_feeds_is_hosted_with_its_bundle(parts: Path) -> None:
     assert (told["into"], told["bridges"]) == (["middle"], recipe)
 
 
-def test_an_augment_that_feeds_several_models_cannot_be_hosted(parts: Path) -> None:
-    found = graph(chain(parts, ["middle", "anchor"]), anchor=ANCHOR, kv=KV, middle=ANCHOR)
-    assert list(unhostable(found)) == [
-        "augments.kv feeds anchor, middle; this version hosts one bundle for each augment, so that it feeds one model."
+def test_an_augment_that_feeds_several_models_has_a_bundle_for_each(parts: Path) -> None:
+    here, recipe = str(parts / "kv-bundle"), {"pairs": list(tiny.PAIRS)}
+    origins = {"anchor": ANCHOR, "kv": KV, "middle": ANCHOR}
+    content = chain(parts, {"middle": here, "anchor": here})
+    found = graph(content, **origins)
+    told = hosted(content, found)["augments"]["kv"]
+    assert told == {
+        "model": "acme/kv",
+        "revision": "b" * 40,
+        "into": {"middle": "./bridges/kv/middle", "anchor": "./bridges/kv/anchor"},
+    }
+    parcel = graph_parcel(restated(found), replace(found, stacks=tuple(replace(s, bundle=here) for s in found.stacks)))
+    assert json.loads(parcel.texts("acme/duo", {})["graph.json"])["augments"]["kv"] == told
+    assert sorted(path for path in parcel.texts("acme/duo", {}) if path != "graph.json") == [
+        "README.md",
+        *(f"bridges/{place}/README.md" for place in ("kv/anchor", "kv/middle", "middle")),
     ]
+    assert parcel.files["bridges/kv/middle/bridge_model.safetensors"] == Path(here) / "bridge_model.safetensors"
+    there = Origin(repo="acme/x", commit="c" * 40)
+    stacks = tuple(replace(each, origin=there) if each.name == "kv" else each for each in found.stacks)
+    told = hosted(content, replace(found, stacks=stacks))["augments"]["kv"]
+    assert told["into"] == {"middle": "./bridges/kv/middle", "anchor": "acme/x"}
+    assert told["bridges_revision"] == {"anchor": "c" * 40}
+    content = chain(parts, {"middle": here, "anchor": recipe})
+    assert hosted(content, graph(content, **origins))["augments"]["kv"]["into"] == {
+        "middle": "./bridges/kv/middle",
+        "anchor": recipe,
+    }
+    content = chain(parts, ["middle", "anchor"]) | {"description": "Fresh."}
+    content["augments"]["kv"]["bridges"] = recipe
+    told = hosted(content, graph(content, **origins))["augments"]["kv"]
+    assert (told["into"], told["bridges"]) == (["middle", "anchor"], recipe)

@@ -174,3 +174,16 @@ def test_a_bundle_into_an_augment_is_locked_under_its_own_field(parts: Path, tmp
     document = read(path)
     lock = take(document.spec, plan(document).graph)
     assert sorted(lock.pins["augments.kv.into.middle"].files) == ["bridge_config.json", "bridge_model.safetensors"]
+
+
+def test_an_augment_may_be_called_model(tmp_path: Path) -> None:
+    path = papers.graph_file(tmp_path, model={"model": "kv", "tokenizer": "words", "into": ["kv"]}, kv={})
+    folders.tokenizer(tmp_path / "words")
+    document = read(path)
+    write_lock(lock_path(path), take(document.spec, plan(document).graph))
+    assert check(path) == []
+    (tmp_path / "kv/merges.txt").write_text("changed")
+    (tmp_path / "words/merges.txt").write_text("changed")
+    places = {"augments.kv.model": "kv", "augments.model.model": "kv", "augments.model.tokenizer": "words"}
+    lines = [f"{field}: merges.txt is in {tmp_path}/{place}, and not locked." for field, place in places.items()]
+    assert check(path) == [f"{lock_path(path)}: {line}" for line in lines]

@@ -15,7 +15,7 @@ from tests import papers, tiny
 def held(num_params: int, weight_bytes: int | None = None) -> list[Tensors]:
     """The headers of two files with so many numbers."""
     bytes_ = 4 * num_params if weight_bytes is None else weight_bytes
-    empty = Tensors(shapes={}, dtypes={}, num_params=0, weight_bytes=0)
+    empty = Tensors(shapes={}, dtypes={}, num_params=0, weight_bytes=0, starts={})
     return [empty, replace(empty, num_params=num_params, weight_bytes=bytes_)]
 
 

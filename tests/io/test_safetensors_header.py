@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from safetensors.torch import load, save
 
 from orchestra.errors import ModelError
-from orchestra.io.safetensors_header import read_header
+from orchestra.io import safetensors_header
+from orchestra.io.safetensors_header import all_zero, read_header
 
 WEIGHTS = {"wide": torch.ones(2, 3, 5), "half": torch.ones(7, dtype=torch.bfloat16), "one": torch.zeros(())}
 WHOLE = save(WEIGHTS, metadata={"format": "pt"})
@@ -38,6 +39,20 @@ def test_a_whole_file_tells_its_sizes(tmp_path: Path) -> None:
     assert (header.num_params, header.weight_bytes) == (30 + 7 + 1, 120 + 14 + 4)
 
 
+def test_a_tensor_is_found_in_its_file_and_zero_only_throughout(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(safetensors_header, "_CHUNK_BYTES", 5)
+    late = torch.zeros(7)
+    late[6] = 1
+    path = tmp_path / "w"
+    path.write_bytes(save({**WEIGHTS, "late": late, "none": torch.zeros(3, 2)}))
+    header = read_header(path)
+    assert {name for name in header.shapes if all_zero(path, header, name)} == {"one", "none"}
+    assert not all_zero(path, header, "other")
+    path.unlink()
+    with pytest.raises(ModelError, match=r"w: cannot be read: No such file or directory\.$"):
+        all_zero(path, header, "one")
+
+
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.int64, torch.uint8, torch.bool, torch.complex64])
 def test_every_dtype_that_torch_writes_is_known(tmp_path: Path, dtype: torch.dtype) -> None:
     (tmp_path / "w").write_bytes(save({"a": torch.zeros(3, dtype=dtype)}))
@@ -60,7 +75,7 @@ def test_a_file_shorter_than_its_header_is_not_whole(tmp_path: Path, content: by
 
 
 def test_an_absurd_header_is_refused_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestra.io.safetensors_header._MAX_HEADER_BYTES", 50)
+    monkeypatch.setattr("orchestra.io.safetensors_header.MAX_HEADER_BYTES", 50)
     assert refusal(tmp_path / "w", WHOLE) == "is not a whole safetensors file; fetch or save it again."
 
 

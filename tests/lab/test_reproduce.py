@@ -1,4 +1,5 @@
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -112,12 +113,19 @@ def test_the_matrix_has_all_subsets_of_augments_against_all_mixes_of_domains(tri
     assert "| all on, gates trained on 300 mixed examples | " in table
 
 
-def test_the_demo_shows_answers_accuracies_and_the_drawing(trio: Path) -> None:
+def test_the_demo_shows_answers_accuracies_a_heat_map_and_the_drawing(
+    trio: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     console = Console(width=250, record=True)
-    show(trio / "graphs/trio.json", TRIO, asked=2, seed=1, console=console)
+    show(trio / "graphs/trio.json", TRIO, asked=2, seed=1, pictures=tmp_path / "pictures", console=console)
     printed = console.export_text()
-    for expected in ("anchor embedding <- kv 1", "anchor alone", "kv + tetum + python", "trio.svg"):
+    heat = tmp_path / "pictures/trio-heat.png"
+    for expected in ("anchor embedding <- kv 1", "anchor alone", "kv + tetum + python", "trio.svg", str(heat)):
         assert expected in printed
+    assert heat.read_bytes().startswith(b"\x89PNG")
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    show(trio / "graphs/trio.json", TRIO, asked=1, seed=1, pictures=tmp_path, console=console)
+    assert "drawing it needs matplotlib: pip install 'orchestra-lm[plot]'." in console.export_text()
 
 
 def test_a_demo_without_its_graph_says_where_it_looked(tmp_path: Path) -> None:

@@ -99,6 +99,19 @@ def test_who_reads_the_prompt_only_may_feed_and_be_fed(kind: str, who: tuple[str
             close(alone[0], whole[row, keep])
 
 
+@pytest.mark.parametrize("kind", ["ids", "streams"])
+def test_what_is_written_is_read_by_nobody_who_feeds_only_readers_of_the_prompt(kind: str) -> None:
+    prompt: dict[str, Any] = {"second": PROMPT}
+    for shape, off, goes_on in (("chain", (), False), ("beside", (), True), ("diamond", ("third",), False)):
+        composed = deep(shape, kind, **prompt)
+        with composed.ablate(*off):
+            with watching() as runs:
+                written = generate(composed, tokens())
+            assert runs(composed.augment("second")) == 1
+            assert (runs(composed.augment("first")) > 1) == goes_on
+            assert torch.equal(generate(composed, tokens(), use_cache=False), written)
+
+
 @pytest.mark.parametrize(("shape", "kind"), [("chain", "streams"), ("beside", "ids"), ("diamond", "alike")])
 def test_every_set_of_augments_is_the_graph_without_the_others(shape: str, kind: str) -> None:
     composed, into = made(shape, kind), SHAPES[shape]
@@ -275,9 +288,9 @@ def test_activations_are_kept_in_an_augment_that_is_fed_and_in_no_other() -> Non
         assert not any(hidden.requires_grad for hidden in taken(composed, tokens()).taps.values())
 
 
-def test_what_a_bridge_adds_to_the_anchor_is_told_and_what_is_added_to_augments_is_not() -> None:
-    composed = made("beside", "ids")
-    assert [trace.bridge.site.into for trace in composed.traced(tokens(1))] == ["anchor"] * 6
+def test_what_bridges_add_is_told_of_augments_as_of_the_anchor() -> None:
+    traces = made("beside", "ids").traced(tokens(1)).traces
+    assert [trace.bridge.site.into for trace in traces] == ["second"] * 3 + ["anchor"] * 6
 
 
 def test_a_stack_is_named_by_augment_and_target() -> None:
@@ -287,19 +300,6 @@ def test_a_stack_is_named_by_augment_and_target() -> None:
     assert made("chain", "ids").stack("first").bridges()[0].site.into == "second"
     with pytest.raises(ComposeError, match=r"^'second' does not feed 'first'; it feeds anchor\.$"):
         composed.stack("second", "first")
-
-
-def test_there_are_no_taps_of_what_is_fed_to_keep() -> None:
-    composed = made("beside", "ids")
-    message = (
-        "'first' feeds 'second': what 'second' makes of a text changes with the bridges between them, and is no tap to "
-        "keep. Run without taps, or switch the feeder off."
-    )
-    with pytest.raises(ComposeError, match=f"^{re.escape(message)}$"):
-        composed.taps(tokens())
-    with composed.ablate("first"), torch.no_grad():
-        kept = composed.taps(tokens())
-        close(composed(tokens(), taps=kept).logits, composed(tokens(), use_cache=False).logits)
 
 
 def test_fresh_bridges_into_two_models_of_one_size_are_drawn_apart() -> None:

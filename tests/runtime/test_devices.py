@@ -111,13 +111,19 @@ def test_dtypes_of_a_document_are_those_of_the_models(tmp_path: Path) -> None:
 # -- devices --------------------------------------------------------------------------------------------------------
 
 
-def eager(**augments: str) -> ComposedModel:
+def faked() -> FakeTensorMode:
+    """Has an operator work out shapes and devices only; torch refuses one over two devices there too."""
+    return FakeTensorMode(allow_non_fake_inputs=True)
+
+
+def eager(into: Any = None, **augments: str) -> ComposedModel:
     """A composition whose models look at no value to choose a kernel: there may be none."""
     models = {name: model(kind, seed=1, dtype=torch.float32) for name, kind in augments.items()}
     anchor = model("llama", dtype=torch.float32)
     for each in (anchor, *models.values()):
         each.set_attn_implementation("eager")
-    return compose(anchor, torch.float32, fresh=False, **models)
+    parts: Any = {name: (each, {"into": (into or {}).get(name, ["anchor"])}) for name, each in models.items()}
+    return compose(anchor, torch.float32, fresh=False, **parts)
 
 
 def test_shapes_flow_through_a_composition_without_values() -> None:
@@ -151,7 +157,7 @@ def place(of: nn.Module, device: str, mode: FakeTensorMode) -> None:
 @pytest.mark.parametrize(("anchor", "augment"), [("cpu", "meta"), ("meta", "cpu")])
 def test_each_model_runs_on_its_own_device_and_bridges_on_the_anchor_s(anchor: str, augment: str) -> None:
     """Torch refuses an operator over two devices, also where it only works out shapes; any two will do."""
-    composed, mode = eager(kv="gpt2", far="qwen3"), FakeTensorMode(allow_non_fake_inputs=True)
+    composed, mode = eager(kv="gpt2", far="qwen3"), faked()
     for part in (composed.anchor, composed.stacks, composed.augment("far")):
         place(part, anchor, mode)
     place(composed.augment("kv"), augment, mode)
@@ -177,6 +183,40 @@ def test_each_model_runs_on_its_own_device_and_bridges_on_the_anchor_s(anchor: s
         composed.train()(ids, labels=ids).loss.backward()
         assert {weight.grad.device for _, weight in composed.trainable() if weight.grad is not None} == {here}
     assert given == [augment] * 9  # ids, mask and positions, three times
+
+
+@pytest.mark.parametrize("apart", ["anchor", "first", "second"])
+def test_bridges_into_an_augment_are_on_that_augment_s_device(apart: str) -> None:
+    """first -> second -> anchor and first -> anchor; one of them is on another device than the others."""
+    where = {**dict.fromkeys(("anchor", "first", "second"), "cpu"), apart: "meta"}
+    composed, mode = eager(first="gpt2", second="qwen3", into={"first": ["second", "anchor"]}), faked()
+    place(composed.anchor, where["anchor"], mode)
+    for name in ("first", "second"):
+        place(composed.augment(name), where[name], mode)
+    for stack in composed.plan.graph.stacks:
+        place(composed.stack(stack.augment, stack.into), where[stack.into], mode)
+    composed.__setstate__(composed.__getstate__())  # views anew, over the weights as they are now
+    with mode:
+        ids = torch.ones(2, 11, dtype=torch.long, device=where["anchor"])
+        mask = torch.ones(2, 11, device=where["anchor"])
+        for padded in (None, mask):
+            out = composed(ids, attention_mask=padded, labels=ids)
+            cache, here = out.past_key_values, torch.device(where["anchor"])
+            assert out.logits.device == out.loss.device == here
+            held = [layer.keys.device.type for layer in cache.bridges["first"].layers]
+            assert held == [where["second"]] * 3 + [where["anchor"]] * 3
+            cache.reorder_cache(torch.tensor([1, 0], device=here))
+            cache.batch_repeat_interleave(2)
+            assert composed(torch.cat([ids, ids])[:, :3], past_key_values=cache).logits.device == here
+        for recompute in (False, True):
+            if recompute:
+                composed.gradient_checkpointing_enable()
+            composed.zero_grad()
+            composed.train()(ids, labels=ids).loss.backward()
+            for stack in composed.plan.graph.stacks:
+                weights = composed.stack(stack.augment, stack.into).parameters()
+                found = {str(weight.grad.device) for weight in weights if weight.grad is not None}
+                assert found == {where[stack.into]}
 
 
 # -- on an accelerator ----------------------------------------------------------------------------------------------

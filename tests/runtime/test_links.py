@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from orchestra.graph import Node
+from orchestra.graph import Node, alike
 from orchestra.nn.mask import Places
 from orchestra.runtime.align import Alignment, Branches, align
-from orchestra.runtime.links import Link, alike, link
+from orchestra.runtime.links import Link, link
 from tests.papers import KV
 
 CPU = torch.device("cpu")

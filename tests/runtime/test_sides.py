@@ -126,3 +126,101 @@ def test_which_text_both_are_streams_of_is_remembered_where_it_decides_what_is_s
 def read_config_of_anchor(base: Path) -> str | None:
     composed = orchestra.load(folders.graph(base / "plain.json", folders.document(kv={"bridges": FRESH})))
     return composed.plan.graph.anchor.facts.tokenizer
+
+
+# -- who counts as feeding ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def three(base: Path) -> Path:
+    """One more model, that feeds kv."""
+    folders.letters(folders.checkpoint(base / "first", "llama", seed=5))
+    return base
+
+
+def long(base: Path, *, first: Any = FRESH, kv: Any = FRESH, code: Any = FRESH, off: str = "") -> Path:
+    """The chain first -> kv -> code -> anchor with these bridges; one of its augments may be off."""
+    fields: dict[str, Any] = {"first": {"into": {"kv": first}}, "kv": {"into": {"code": kv}}, "code": {"bridges": code}}
+    if off:
+        fields[off]["enabled"] = False
+    return folders.graph(base / "long.json", folders.document(**fields))
+
+
+def sha(folder: Path) -> str:
+    return read_config(folder).weights_sha256
+
+
+def test_what_feeds_a_feeder_counts_too(three: Path, tmp_path: Path) -> None:
+    tiny.loud(orchestra.load(graph(three))).save_stack("kv", tmp_path / "alone")  # nobody feeds kv
+    alone = str(tmp_path / "alone")
+    tiny.loud(orchestra.load(long(three, kv=alone))).save_bridges(tmp_path)
+    assert read_config(tmp_path / "code").augment.fed == tuple(sorted(sha(tmp_path / name) for name in ("kv", "first")))
+    bundles = {name: str(tmp_path / name) for name in ("first", "kv", "code")}
+    assert orchestra.load(long(three, **bundles)).active == ("code", "first", "kv")
+    with pytest.raises(BundleError, match=r"augments\.code\.bridges: .* is fed by [0-9a-f]{12}, and it was trained"):
+        orchestra.load(graph(three, kv=alone, code=bundles["code"]))
+
+
+def test_a_stack_that_is_as_its_bundle_was_needs_no_more_than_that(three: Path, tmp_path: Path) -> None:
+    tiny.loud(orchestra.load(graph(three))).save_bridges(tmp_path / "fed")
+    plain = folders.graph(three / "plain.json", folders.document(code={"bridges": FRESH}))
+    tiny.loud(orchestra.load(plain)).save_bridges(tmp_path / "plain")
+    for name, needs in (("plain", None), ("fed", (sha(tmp_path / "fed/kv"),))):
+        composed = orchestra.load(graph(three, kv=str(tmp_path / "fed/kv"), code=str(tmp_path / name / "code")))
+        composed.save_stack("code", tmp_path / "again")
+        assert read_config(tmp_path / "again").augment.fed == needs
+        with torch.no_grad():
+            composed.stack("code").bridges()[0].gate.add_(1)
+        composed.save_stack("code", tmp_path / "again")  # it was trained since, in this graph
+        assert read_config(tmp_path / "again").augment.fed == (sha(tmp_path / "fed/kv"),)
+
+
+def test_a_stack_that_was_never_trained_needs_nobody(three: Path, tmp_path: Path) -> None:
+    tiny.loud(orchestra.load(graph(three))).save_stack("kv", tmp_path / "kv")
+    orchestra.load(graph(three, kv=str(tmp_path / "kv"))).save_stack("code", tmp_path / "code")
+    assert read_config(tmp_path / "code").augment.fed is None
+
+
+def test_who_was_off_while_a_stack_was_trained_did_not_feed_it(three: Path, tmp_path: Path) -> None:
+    composed = tiny.loud(orchestra.load(long(three)))
+    composed.save_bridges(tmp_path)
+    for on, needs in ((("kv", "code"), ("kv",)), (("code",), ()), (("code", "first"), ())):
+        composed.save_stack("code", tmp_path / "code", on=on)
+        assert (read_config(tmp_path / "code").augment.fed or ()) == tuple(sha(tmp_path / name) for name in needs)
+    composed.save_stack("code", tmp_path / "code", on=("kv", "code"))
+    bundles = {name: str(tmp_path / name) for name in ("first", "kv", "code")}
+    with pytest.raises(BundleError, match=r"is fed by [0-9a-f]{12}, [0-9a-f]{12}, and .* when it was fed by"):
+        orchestra.load(long(three, **bundles))
+    assert orchestra.load(long(three, **bundles, off="first")).active == ("code", "kv")  # it may be on later
+    assert orchestra.load(long(three, **bundles, off="kv")).active == ("code",)
+    with pytest.raises(BundleError, match=r"augments\.code\.bridges: .* is fed by [0-9a-f]{12}, and it was trained"):
+        orchestra.load(long(three, **{**bundles, "kv": FRESH}, off="kv"))
+
+
+def test_bundles_in_half_precision_are_told_by_their_files(three: Path, tmp_path: Path) -> None:
+    composed = tiny.loud(orchestra.load(graph(three)))
+    composed.stacks.bfloat16()
+    composed.save_bridges(tmp_path)
+    assert orchestra.load(graph(three, kv=str(tmp_path / "kv"), code=str(tmp_path / "code"))).active == ("code", "kv")
+
+
+def test_a_bundle_that_adds_nothing_feeds_nobody(three: Path, tmp_path: Path) -> None:
+    for gate in ("scalar", "token"):
+        recipe = {"pairs": tiny.PAIRS, "gate": gate}
+        composed = orchestra.load(graph(three, kv=recipe))
+        tiny.loud(composed).save_stack("code", tmp_path / "code", on=("code",))
+        with torch.no_grad():
+            for weight in composed.stack("kv").parameters():  # only what closes a bridge is nought
+                weight.add_(1)
+            for bridge in composed.stack("kv").bridges():
+                torch.nn.init.zeros_(bridge.gate if gate == "scalar" else bridge.out.weight)
+        composed.save_stack("kv", tmp_path / "kv")
+        folders.edit_json(tmp_path / "code/bridge_config.json", augment=needing(tmp_path / "code", "f" * 64))
+        with pytest.raises(BundleError, match="is fed by nobody, and it was trained when it was fed by ffffffffffff"):
+            orchestra.load(graph(three, kv=str(tmp_path / "kv"), code=str(tmp_path / "code")))
+
+
+def needing(folder: Path, *digests: str) -> dict[str, Any]:
+    """What a bundle remembers of its augment, with these that fed it."""
+    content: dict[str, Any] = json.loads((folder / "bridge_config.json").read_text())["augment"]
+    return {**content, "fed": list(digests)}

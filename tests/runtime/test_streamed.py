@@ -180,6 +180,19 @@ def test_a_cache_that_is_cropped_selected_and_repeated_stays_right(index: int) -
         close(step.logits, whole[:, left:])
 
 
+def test_rows_are_repeated_also_where_an_augment_that_has_read_holds_nothing() -> None:
+    """What it had committed is forgotten, and its words begin later."""
+    composed, ids = streaming(0), tokens(3)[1:]
+    with torch.no_grad():
+        cache = composed(ids, prompt_length=torch.tensor([LENGTH] * 2)).past_key_values
+        cache.crop(1 - LENGTH)
+        assert cache.columns["far"].width == 0
+        cache.batch_repeat_interleave(2)
+        rows = [0, 0, 1, 1]
+        step = composed(ids[rows, 1:], past_key_values=cache).logits
+        close(step, composed(ids[rows], prompt_length=torch.tensor([LENGTH] * 4)).logits[:, 1:])
+
+
 def test_a_cache_cropped_to_nothing_and_one_reset_start_again() -> None:
     composed, ids = streaming(0), tokens()
     with torch.no_grad():

@@ -11,9 +11,10 @@ from torch import Tensor
 from orchestra import ComposedModel, ComposeError
 from orchestra.runtime.taps import Taps, join, split
 from orchestra.runtime.view import layers_path
+from tests.deep import deep
 from tests.mixed import streaming
 from tests.prompts import mixed
-from tests.tiny import ARCHITECTURES, close, compose, model, pair, ragged, ring, watching
+from tests.tiny import ARCHITECTURES, close, compose, model, pair, ragged, ring, tokens, watching
 
 UPPER = (pair(1, 1), pair(0, 1))
 """Sites above the anchor's layer 0: of the anchor, layers 0 and 1 need not run again."""
@@ -213,3 +214,53 @@ def test_taps_are_kept_in_the_dtype_they_are_made_in() -> None:
     taps = composed.taps(**inputs)
     assert {hidden.dtype for row in taps for hidden in row.values()} == {torch.bfloat16}
     assert same(step(composed, inputs, taps), step(composed, inputs))
+
+
+# -- what others feed -----------------------------------------------------------------------------------------------
+
+
+def test_taps_of_what_is_fed_are_kept_where_the_bridges_that_feed_it_do_not_learn() -> None:
+    composed = deep("beside", "fed streams")
+    ids, mask = ragged()
+    said: dict[str, Any] = {"attention_mask": mask, "labels": ids.masked_fill(mask == 0, -100)}
+    message = (
+        "'first' feeds 'second' by bridges that learn: what 'second' makes of a text changes with them, and is no tap "
+        "to keep. Run without taps, or freeze them: model.stack('first', 'second').requires_grad_(False)."
+    )
+    with pytest.raises(ComposeError, match=f"^{re.escape(message)}$"):
+        composed.taps(ids, **said)
+    composed.stack("first", "second").requires_grad_(False)
+    kept = composed.taps(ids, **said)
+    assert {name for name, _ in kept[0]} == {"first", "second", "first>second"}
+    losses, learnt = [], []
+    for taps in (None, kept):
+        composed.zero_grad()
+        with watching() as runs:
+            losses.append(composed(ids, taps=taps, use_cache=False, **said).loss)
+        assert [runs(composed.augment(name)) for name in ("first", "second")] == ([0, 0] if taps else [1, 1])
+        losses[-1].backward()
+        learnt.append([weight.grad for _, weight in composed.trainable() if weight.grad is not None])
+    close(*losses)
+    for one, other in zip(*learnt, strict=True):
+        close(one, other)
+    composed.stack("first", "second").requires_grad_(True)
+    with pytest.raises(ComposeError, match=f"^{re.escape(message)}$"):
+        composed(ids, taps=kept, use_cache=False, **said)
+
+
+def test_taps_are_for_those_who_feed_each_other_as_when_they_were_made() -> None:
+    composed, ids = deep("chain", "ids"), tokens()
+    composed.stack("first").requires_grad_(False)
+    kept = composed.taps(ids)
+    assert {name for name, _ in kept[0]} == {"second", "first>second"}
+    with composed.ablate("first"), torch.no_grad():
+        alone = composed.taps(ids)
+        close(composed(ids, taps=alone).logits, composed(ids, use_cache=False).logits)
+        message = "taps[0] were made while 'second' was fed by first, and now it would be by nobody: make them anew."
+        with pytest.raises(ComposeError, match=f"^{re.escape(message)}$"):
+            composed(ids, taps=kept)
+    with composed.ablate("second"):
+        assert torch.equal(composed(ids, taps=kept).logits, composed.anchor(ids).logits)
+    message = "taps[1] were made while 'second' was fed by nobody, and now it would be by first: make them anew."
+    with pytest.raises(ComposeError, match=f"^{re.escape(message)}$"):
+        composed(ids, taps=[kept[0], alone[1]])

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,11 @@ import pytest
 import torch
 
 import orchestra
-from orchestra.errors import TrainError
+from orchestra.errors import ComposeError, TrainError
 from orchestra.io.bundle import read_config
 from orchestra.train import TrainSpec, train
 from orchestra.train.prepare import prepare
-from tests.tiny import loud
+from tests.tiny import loud, watching
 
 PAIRS = [{"augment_layer": 1, "anchor_layer": 0}]
 
@@ -63,6 +64,43 @@ def test_a_bundle_that_needs_a_trained_stack_as_it_was_is_written_anew(
     for name, bundle in (("kv", "kv"), ("tetum", "tetum>kv")):
         document["augments"][name]["bridges"] = str(result.bundles[bundle])
     assert orchestra.load(document).active == ("kv", "tetum")
+
+
+def test_who_is_off_in_the_graph_does_not_feed_what_is_trained(graph: Path, spec: TrainSpec, tmp_path: Path) -> None:
+    loud(orchestra.load(chain(graph))).save_stack("tetum", tmp_path / "tetum")
+    document = chain(graph)
+    document["augments"]["tetum"] |= {"bridges": str(tmp_path / "tetum"), "enabled": False}
+    needs = []
+    for on in (False, True):
+        document["augments"]["tetum"]["enabled"] = on
+        bundle = train(document, replace(spec, augments=("kv",), steps=1, resume=False)).bundles["kv"]
+        needs.append(read_config(bundle).augment.fed)
+    assert needs == [None, (read_config(tmp_path / "tetum").weights_sha256,)]
+
+
+def test_taps_are_kept_of_what_others_feed_while_only_the_anchor_s_bridges_learn(
+    graph: Path, spec: TrainSpec, tmp_path: Path
+) -> None:
+    loud(orchestra.load(chain(graph))).save_stack("tetum", tmp_path / "tetum")
+    document = chain(graph)
+    document["augments"]["tetum"]["bridges"] = str(tmp_path / "tetum")
+    above = replace(spec, augments=("kv",), log_every=1)
+    whole = train(document, above)
+    on_taps = replace(above, output=tmp_path / "on-taps", keep_taps=tmp_path / "taps")
+    model = orchestra.load(document)
+    with watching() as runs:
+        result = train(model, on_taps)
+    assert (
+        runs(model.augment("tetum")) == runs(model.augment("kv")) == 6
+    )  # 18 records in fives, one to tell, one to check
+    assert list(result.losses.values()) == pytest.approx(list(whole.losses.values()), abs=1e-5)
+    assert read_config(result.bundles["kv"]).augment.fed == read_config(whole.bundles["kv"]).augment.fed
+    with torch.no_grad():
+        model.stack("tetum").bridges()[0].gate.add_(1)
+    train(model, replace(on_taps, resume=False))
+    assert len([*(tmp_path / "taps").iterdir()]) == 2  # it makes of the records something else now
+    with pytest.raises(ComposeError, match=r"^'tetum' feeds 'kv' by bridges that learn: "):
+        train(document, replace(on_taps, augments=("tetum",), output=tmp_path / "below"))
 
 
 def test_a_stack_that_leads_nowhere_is_not_trained(graph: Path, spec: TrainSpec) -> None:

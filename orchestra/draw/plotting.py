@@ -1,0 +1,62 @@
+"""What matplotlib is asked for, and what is said where it is missing. It is imported when something is drawn."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchestra.errors import ComposeError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+ENDINGS = (".png", ".svg", ".pdf")
+_FONT = "DejaVu Sans"  # comes with matplotlib
+_STYLE: Any = {"font.family": _FONT, "svg.hashsalt": "orchestra", "text.parse_math": False}
+
+
+def check(path: Path, endings: Sequence[str] = ENDINGS) -> None:
+    """See that a file can be plotted, before anything is worked out for it.
+
+    Raises:
+        ComposeError: matplotlib is missing, or the ending is none of those that are written.
+    """
+    if path.suffix.lower() not in endings:
+        raise ComposeError(f"{path}: a picture ends in {', '.join(endings)}.")
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as missing:
+        raise ComposeError(f"{path}: drawing it needs matplotlib: pip install 'orchestra-lm[plot]'.") from missing
+
+
+@contextmanager
+def sheet(path: Path, size: tuple[float, float], *, dpi: float = 110) -> "Iterator[Figure]":
+    """An empty figure, written when the block ends: the same bytes for the same figure, and dollars are dollars.
+
+    Args:
+        size: width and height in inches.
+    """
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    about = {} if path.suffix.lower() == ".png" else {"CreationDate" if path.suffix.lower() == ".pdf" else "Date": None}
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=size)
+        yield figure
+        figure.savefig(path, dpi=dpi, metadata=about)
+
+
+def legible(text: str) -> str:
+    """A text in letters that the font has; any other is written as its escape."""
+    return "".join(
+        letter if letter.isprintable() and ord(letter) in _letters() else ascii(letter)[1:-1] for letter in text
+    )
+
+
+@cache
+def _letters() -> frozenset[int]:
+    from matplotlib.font_manager import findfont
+    from matplotlib.ft2font import FT2Font
+
+    return frozenset(FT2Font(str(findfont(_FONT))).get_charmap())

@@ -1,0 +1,208 @@
+"""All that is said to lm-evaluation-harness (0.4): its registry, its few-shot, its metrics and its result files."""
+
+import contextlib
+import copy
+import difflib
+import logging
+import random
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lm_eval import evaluator
+from lm_eval.loggers import EvaluationTracker
+from lm_eval.loggers.utils import add_env_info, add_tokenizer_info
+from lm_eval.models.huggingface import HFLM
+from lm_eval.tasks import TaskManager
+from lm_eval.utils import simple_parse_args_string
+
+from orchestra.errors import EvalError
+from orchestra.eval.records import FORMS
+from orchestra.eval.spec import EvalSpec
+from orchestra.eval.splits import TASKS
+from orchestra.runtime.model import ComposedModel
+
+Loaded = dict[str, Any]
+"""What the harness' `TaskManager.load` gives: tasks, groups, and which group holds which."""
+Results = dict[str, Any]
+"""What its `evaluate` gives."""
+
+
+def language_model(model: ComposedModel, spec: EvalSpec) -> Any:
+    """The composed model as the harness asks it.
+
+    Raises:
+        EvalError: it has no tokenizer, or one without an end of text, or without the chat template that is asked for.
+    """
+    if model.tokenizer is None:
+        raise EvalError("tasks are texts, and this model's anchor has no tokenizer: give it a tokenizer.json.")
+    if model.tokenizer.eos_token_id is None:
+        raise EvalError("the anchor's tokenizer does not say which token ends a text: name it in `eos_token`.")
+    if spec.apply_chat_template and not model.tokenizer.chat_template:
+        raise EvalError("--apply-chat-template: the anchor's tokenizer has no chat template.")
+    with _silent("lm_eval.models.huggingface", ""):  # it warns of a model that is in memory already, as this one is
+        return HFLM(pretrained=model, tokenizer=copy.deepcopy(model.tokenizer), batch_size=spec.batch_size)
+
+
+def load_tasks(spec: EvalSpec) -> Loaded:
+    """The tasks that are named, with their data.
+
+    Raises:
+        EvalError: a task is not known, its data is not to be had, or a file is not given, or given for nothing; or it
+            runs programs, which nobody has confirmed.
+        DataError: a record of a file is malformed.
+    """
+    names = [name for given in spec.tasks for name in given.split(",") if name]
+    manager = _manager(names, spec)
+    quiet = _silent("lm_eval.api.task", "Custom kwargs can be passed")
+    with seeded(spec.seed), contextlib.redirect_stdout(sys.stderr), quiet:
+        try:
+            loaded: Loaded = manager.load(_known(manager, names))
+        except (OSError, ValueError) as error:  # no Hub, no such data set, no such metric, a task named twice
+            raise EvalError(f"tasks cannot be loaded: {error}") from error
+    unsafe = sorted(name for name, task in loaded["tasks"].items() if getattr(task, "UNSAFE_CODE", False))
+    if unsafe and not spec.confirm_run_unsafe_code:
+        raise EvalError(
+            f"{', '.join(unsafe)}: runs programs that the model writes, on this machine. docs/evaluation.md says what "
+            "holds them; to run them, add --confirm-run-unsafe-code."
+        )
+    _check_files(spec.data, loaded["tasks"])
+    for task in loaded["tasks"].values():
+        _set(task, spec)
+    return loaded
+
+
+def runs_programs(loaded: Loaded) -> bool:
+    """Whether a task of ours runs what the model writes; the harness' own do so by means of their own."""
+    return any(_reads(task) and getattr(task, "UNSAFE_CODE", False) for task in loaded["tasks"].values())
+
+
+def ask(model: Any, loaded: Loaded, spec: EvalSpec) -> Results:
+    """Every record of every task, with the augments that are on now; equal seeds ask the same.
+
+    Raises:
+        EvalError: a task wants more text than the model may write.
+    """
+    for name, task in loaded["tasks"].items():
+        task.set_fewshot_seed(seed=spec.seed)
+        asked = (task.get_config("generation_kwargs") or {}).get("max_gen_toks", model.max_gen_toks)
+        if task.OUTPUT_TYPE == "generate_until" and asked >= model.max_length:
+            raise EvalError(
+                f"{name}: writes up to {asked} tokens, and this model reads and writes {model.max_length} at most: "
+                "add --gen-kwargs max_gen_toks=NUMBER."
+            )
+    with seeded(spec.seed), contextlib.redirect_stdout(sys.stderr):
+        results: Results = evaluator.evaluate(
+            model,
+            loaded,
+            limit=spec.limit,
+            bootstrap_iters=0,
+            system_instruction=spec.system_instruction,
+            apply_chat_template=spec.apply_chat_template,
+            fewshot_as_multiturn=spec.fewshot_as_multiturn,
+            confirm_run_unsafe_code=spec.confirm_run_unsafe_code,
+        )
+    return results
+
+
+def environment(model: Any) -> Results:
+    """What the harness notes of the machine."""
+    found: Results = {}
+    add_env_info(found)
+    add_tokenizer_info(found, model)
+    return found
+
+
+def save(results: Results, folder: Path, name: str, model: Any, spec: EvalSpec) -> None:
+    """Write the harness' own result files: one of results, and one of records per task, below `folder/name`."""
+    samples = results["samples"]
+    tracker = EvaluationTracker(output_path=str(folder))
+    tracker.general_config_tracker.log_experiment_args(
+        model_source="orchestra",
+        model_args={"model": name},
+        system_instruction=spec.system_instruction,
+        chat_template=model.chat_template(True) if spec.apply_chat_template else None,
+        fewshot_as_multiturn=spec.fewshot_as_multiturn,
+    )
+    tracker.save_results_aggregated({key: results[key] for key in results if key != "samples"}, samples)
+    for task in samples:
+        tracker.save_results_samples(task, samples[task])
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seed what tasks and sampling draw from, and put it back afterwards."""
+    before, drawn = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        random.seed(seed)
+        np.random.seed(seed)
+        torch.manual_seed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(before)
+            np.random.set_state(drawn)
+
+
+@contextlib.contextmanager
+def _silent(name: str, words: str) -> Iterator[None]:
+    """Keep what a log says with these words in it to itself."""
+    log, drop = logging.getLogger(name), lambda record: words not in record.getMessage()
+    log.addFilter(drop)
+    try:
+        yield
+    finally:
+        log.removeFilter(drop)
+
+
+def _manager(names: list[str], spec: EvalSpec) -> Any:
+    """The registry; the harness' own 14,000 tasks take long to read, and come in only where one is named."""
+    given = {"seed": spec.seed, "files": {name: str(path) for name, path in spec.data.items()}}
+    metadata = {**spec.metadata, "orchestra": given}
+    folders = [TASKS, *spec.include]
+    own = TaskManager(include_path=folders, include_defaults=False, metadata=metadata)
+    if all(name in own.all_tasks or Path(name).is_file() for name in names):
+        return own
+    return TaskManager(include_path=folders, metadata=metadata)
+
+
+def _known(manager: Any, names: list[str]) -> list[str]:
+    """The tasks that names and wildcards mean, each once."""
+    found, problems = list[str](), list[str]()
+    for name in names:
+        matching = [name] if name in manager.all_tasks or Path(name).is_file() else manager.match_tasks([name])
+        if not matching:
+            close = difflib.get_close_matches(name, manager.all_tasks, n=1)
+            problems.append(f"no task is called {name!r}{f'; did you mean {close[0]!r}?' if close else '.'}")
+        found += matching
+    if problems or not found:
+        raise EvalError.listing(problems or ["no task is named."])
+    return list(dict.fromkeys(found))
+
+
+def _check_files(data: Mapping[str, Path], tasks: Mapping[str, Any]) -> None:
+    reading = [_reads(task) for task in tasks.values() if _reads(task)]
+    unused = [name for name in data if (name not in reading if name else not reading)]
+    if unused:
+        wanted = f"{unused[0]}={data[unused[0]]}" if unused[0] else data[""]
+        raise EvalError(f"--data {wanted}: no task that is named reads it; files are read by {', '.join(FORMS)}.")
+
+
+def _reads(task: Any) -> str | None:
+    """Whose records a task reads from a file of the user's."""
+    name = (task.get_config("dataset_kwargs") or {}).get("of")
+    return name if name in FORMS else None
+
+
+def _set(task: Any, spec: EvalSpec) -> None:
+    """Put the user's settings over the task's, as the harness does."""
+    if spec.gen_kwargs and task.OUTPUT_TYPE == "generate_until":
+        task.set_config(key="generation_kwargs", value=simple_parse_args_string(spec.gen_kwargs), update=True)
+    if task.get_config("num_fewshot") is None or (spec.num_fewshot is not None and task.get_config("num_fewshot") != 0):
+        task.set_config(key="num_fewshot", value=spec.num_fewshot or 0)
+    shots, records = task.get_config("num_fewshot"), len(task.eval_docs)
+    if _reads(task) and shots >= records:
+        raise EvalError(f"{task.task_name}: {shots} examples are asked for, beside the question, of {records} records.")
