@@ -26,14 +26,10 @@ COMMANDS = {
     "push": "Upload a graph with its bridges, or a bundle, to the Hub.",
     "pull": "Fetch a graph with its bridges, or a bundle, from the Hub.",
     "generate": "Continue a prompt with a composition.",
-<<<<<<< HEAD
-    "ablate": "Answer one prompt with all augments, without each of them, and with none.",
-    "probe": "Show which layers of the augments hold what a file of records asks for, and propose bridges.",
-=======
     "ablate": "Answer one prompt without each augment; or train and score what another in its place would give.",
     "contributions": "Show what each bridge adds at each token, and what the next one loses without each augment.",
     "eval": "Score a composition in tasks, and what is left of it without some of its augments.",
->>>>>>> main
+    "probe": "Show which layers of the augments hold what a file of records asks for, and propose bridges.",
     "train": "Train the bridges of a graph.",
     "merge": "Merge models as a mergekit recipe says, into a new folder.",
     "reproduce": "Run an experiment again, from nothing; interrupted, it goes on from its last checkpoint.",
