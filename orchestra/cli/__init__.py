@@ -29,6 +29,7 @@ COMMANDS = {
     "ablate": "Answer one prompt without each augment; or train and score what another in its place would give.",
     "contributions": "Show what each bridge adds at each token, and what the next one loses without each augment.",
     "eval": "Score a composition in tasks, and what is left of it without some of its augments.",
+    "probe": "Show which layers of the augments hold what a file of records asks for, and propose bridges.",
     "train": "Train the bridges of a graph.",
     "merge": "Merge models as a mergekit recipe says, into a new folder.",
     "reproduce": "Run an experiment again, from nothing; interrupted, it goes on from its last checkpoint.",

@@ -64,6 +64,23 @@ class Tapped:
         kept: list[Taps] = self._runner.taps(reads, input_ids, mask, active=active)
         return kept
 
+    def alignment(
+        self, name: str, input_ids: Tensor, attention_mask: Tensor | None = None, *, prompt_length: Tensor | None = None
+    ) -> Alignment | None:
+        """What an augment reads of texts, and which of its tokens each token of the anchor sees; None where nothing.
+
+        Arguments are as in `forward`. The augment need not be on, and nothing runs.
+
+        Raises:
+            ComposeError: there is no such augment; else as `forward`.
+        """
+        valid = full_mask(input_ids, attention_mask)
+        active = frozenset({self._toggles.known(name)})
+        found: Alignment | None = self._reads(
+            input_ids, valid, active, None, labels=None, prompt_length=prompt_length
+        ).alignments.get(name)
+        return found
+
 
 def lowest(sites: Collection[Site], active: Collection[str]) -> int | None:
     """The lowest anchor layer with a bridge of an augment that is on; None where that is the embedding, or nothing."""
