@@ -66,7 +66,7 @@ def main() -> None:
     task = translation(asked) if asked.name == "translation" else specialist(asked)
     files = {name: written(place / f"{name}.jsonl", getattr(task, name)) for name in ("probed", "learnt", "held")}
     found = proposed(task, files["probed"], place / "probe.json")
-    sides = {"default": {"every": 4}, "proposed": {"pairs": found}}
+    sides: dict[str, dict[str, Any]] = {"default": {"every": 4}, "proposed": {"pairs": found}}
     result = {"steps": asked.steps, "batch": task.batch, "rate": task.rate, "pairs": found, "sides": {}}
     for side, bridges in sides.items():
         if asked.probe_only or asked.side not in (None, side):

@@ -5,6 +5,7 @@ import random
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -62,7 +63,8 @@ def test_what_is_planted_is_found_and_bridges_from_there_are_proposed(composed: 
 def test_bridges_are_proposed_from_what_the_anchor_does_not_know(tmp_path: Path) -> None:
     blind = model("llama")
     with torch.no_grad():
-        blind.get_input_embeddings().weight[list(LAST)] = 0.1  # these words look alike to it
+        embed: Any = blind.get_input_embeddings()
+        embed.weight[list(LAST)] = 0.1  # these words look alike to it
     composed = compose(blind, tokenizers={"anchor": words()}, kv=model("gpt2", seed=1))
     found = probe(composed, spec(write(tmp_path / "data.jsonl")))
     [places] = found.places

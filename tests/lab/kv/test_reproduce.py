@@ -6,7 +6,7 @@ import pytest
 
 import orchestra
 from orchestra.lab.fitting import Fit
-from orchestra.lab.kv import anchor, reproduce, scoring
+from orchestra.lab.kv import anchor, augment, bridges, reproduce, scoring
 from orchestra.lab.kv.keys import UniqueTable
 from orchestra.lab.kv.report import report
 from orchestra.lab.kv.settings import Settings, settings
@@ -51,8 +51,8 @@ def test_a_second_run_trains_nothing(output: Path, monkeypatch: pytest.MonkeyPat
     def no_training(*args: object, **kwargs: object) -> float:
         raise AssertionError("trained again")
 
-    for module in (anchor, reproduce.augment, reproduce.bridges):
+    for module in (anchor, augment, bridges):
         monkeypatch.setattr(module, "fit", no_training)
-    monkeypatch.setattr(reproduce, "measure", lambda *_: json.loads(first))
     first = (output / "benchmarks/results/kv.json").read_text()
+    monkeypatch.setattr(reproduce, "measure", lambda *_: json.loads(first))
     reproduce.reproduce(output, made=tiny())
