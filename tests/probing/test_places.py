@@ -49,6 +49,10 @@ def test_a_token_that_reaches_past_a_span_ends_it(tmp_path: Path) -> None:
         ({"prompt": "w1", "completion": " "}, "'completion' has no tokens."),
         ({"prompt": "w1 w1 w1 w1", "label": "w1"}, "the text has 4 tokens, and the models read up to 3: shorten it."),
         (
+            {"text": "w1 w2", "spans": [{"start": 2, "end": 3, "label": "w1"}]},
+            "'spans.0.label' marks a span that no token of the anchor ends.",
+        ),
+        (
             {"text": "w1 ", "spans": [{"start": 2, "end": 3, "label": "w1"}]},
             "'spans.0.label' marks a span that no token of the anchor ends.",
         ),
