@@ -1,8 +1,10 @@
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from orchestra.lab.batches import IGNORED, encode
@@ -47,11 +49,12 @@ def test_groups_of_digits_keep_their_embeddings_in_training(words: PreTrainedTok
 
 
 def test_noise_stays_out_of_workings(words: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch) -> None:
-    model, read = anchor.fresh(words, TINY, seed=0), []
+    model = anchor.fresh(words, TINY, seed=0)
+    read: list[Tensor] = []
     batch = encode(words, [anchor.lesson(random.Random(seed), 0) for seed in range(8)])
     forward = model.model.forward
 
-    def spied(*args: object, **kwargs: object) -> object:
+    def spied(*args: Any, **kwargs: Any) -> Any:
         read.append(kwargs["inputs_embeds"])
         return forward(*args, **kwargs)
 
@@ -70,7 +73,7 @@ def test_a_local_model_begins_by_looking_at_the_last_few_tokens(words: PreTraine
         model.set_attn_implementation("eager")
         ids = words("<kqzabc/>+<hqe/>*<pqowie/>-<ab/>", return_tensors="pt")["input_ids"]
         looked = model(ids, output_attentions=True).attentions[0][0, :, -1]
-        return float(looked[:, :-9].sum(-1).mean())
+        return float(looked[:, :-9].sum(-1).mean().detach())
 
     assert far(1.25) < 0.3 < 0.6 < far(0.0)
 
