@@ -11,6 +11,7 @@ from orchestra.lab import reproduce as lab
 from orchestra.lab.control_entries import ENTRIES
 from orchestra.lab.experiments import Scale, experiments
 from orchestra.lab.recipe import Recipe, recipes
+from orchestra.lab.words import scores as words
 
 RESULTS_FOLDER = Path(__file__).parents[2] / "benchmarks/results"
 RESULTS = json.loads((RESULTS_FOLDER / "trio.json").read_text())
@@ -44,7 +45,7 @@ def test_every_recipe_can_be_asked_for() -> None:
     assert set(recipes()) < set(experiments())
 
 
-@pytest.mark.parametrize(("module", "name"), [(merging, "merging")])
+@pytest.mark.parametrize(("module", "name"), [(merging, "merging"), (words, "words")])
 def test_an_experiment_prints_the_table_that_is_committed(
     module: Any, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
