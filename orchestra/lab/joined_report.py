@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from orchestra.lab.measure import Score, paired
+from orchestra.intervals import gain
+from orchestra.lab.measure import Score
 
 _WAYS = ("as they are", "gates trained", "bridges trained")
 
@@ -84,8 +85,8 @@ def _cell(hits: Sequence[int]) -> str:
 
 
 def _lost(before: Sequence[int], after: Sequence[int]) -> str:
-    gap, low, high = paired(before, after)
-    return f"{gap:+.1f} [{low:+.1f}, {high:+.1f}]"
+    lost = gain(after, before)
+    return f"{100 * lost.value:+.1f} [{100 * lost.low:+.1f}, {100 * lost.high:+.1f}]"
 
 
 def _head(columns: Sequence[str]) -> Iterator[str]:

@@ -48,14 +48,6 @@ class Score:
         return {**asdict(self), "percent": round(self.percent, 2), "interval": [round(low, 2), round(high, 2)]}
 
 
-def paired(before: Sequence[float], after: Sequence[float], *, draws: int = 2000) -> tuple[float, float, float]:
-    """How much more `after` scores than `before` on the same questions, in percent, with its 95% bootstrap interval."""
-    gap = 100 * (torch.tensor(after, dtype=torch.float64) - torch.tensor(before, dtype=torch.float64))
-    chosen = torch.randint(len(gap), (draws, len(gap)), generator=torch.Generator().manual_seed(0))
-    low, high = gap[chosen].mean(1).quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
-    return gap.mean().item(), low, high
-
-
 def score(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerFast,

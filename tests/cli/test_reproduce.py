@@ -6,7 +6,7 @@ import pytest
 import typer
 
 from orchestra.cli.reproduce import reproduce
-from orchestra.lab import controls, merging
+from orchestra.lab import controls, joined, merging
 from orchestra.lab import reproduce as lab
 from orchestra.lab.control_entries import ENTRIES
 from orchestra.lab.experiments import Scale, experiments
@@ -45,7 +45,7 @@ def test_every_recipe_can_be_asked_for() -> None:
     assert set(recipes()) < set(experiments())
 
 
-@pytest.mark.parametrize(("module", "name"), [(merging, "merging"), (words, "words")])
+@pytest.mark.parametrize(("module", "name"), [(merging, "merging"), (joined, "joined"), (words, "words")])
 def test_an_experiment_prints_the_table_that_is_committed(
     module: Any, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

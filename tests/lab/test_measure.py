@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
-from orchestra.lab.measure import Score, answers, final, paired, question_and_answer, score
+from orchestra.lab.measure import Score, answers, final, question_and_answer, score
 from orchestra.lab.tokenizer import END_ID
 
 
@@ -56,13 +56,3 @@ def test_intervals_are_wilsons(right: int, asked: int, low: float, high: float) 
 
 def test_a_score_reads_as_percent_and_interval() -> None:
     assert re.fullmatch(r"50\.0 \[40\.4, 59\.6\]", str(Score(right=50, asked=100, guess=1.0)))
-
-
-def test_a_paired_difference_is_in_points_and_its_interval_is_that_of_the_questions() -> None:
-    before, after = [1, 1, 0, 0] * 100, [1, 0, 0, 0] * 100
-    gap, low, high = paired(before, after)
-    assert gap == -25
-    assert low == pytest.approx(-25 - 1.96 * 43.3 / 20, abs=0.6)
-    assert high == pytest.approx(-25 + 1.96 * 43.3 / 20, abs=0.6)
-    assert paired(before, after) == (gap, low, high)
-    assert paired(after, after) == (0, 0, 0)
