@@ -4,15 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from orchestra.eval.settings import Setting
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Interval:
-    """A number, and the 95% of its bootstrap."""
-
-    value: float
-    low: float
-    high: float
+from orchestra.intervals import Interval
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,8 +10,9 @@ from lm_eval.api.metrics import mean
 
 from orchestra.eval.bootstrap import Aggregate, Draws, draws, interval
 from orchestra.eval.harness import Loaded, Results
-from orchestra.eval.result import Interval, Score
+from orchestra.eval.result import Score
 from orchestra.eval.settings import Setting
+from orchestra.intervals import Interval
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from orchestra.eval.result import Evaluation, Interval, Score
+from orchestra.eval.result import Evaluation, Score
+from orchestra.intervals import Interval
 
 _SCORE, _DIFFERENCE = "score [95%]", "minus the full's [95%]"
 _ARROWS = {True: " \u2191", False: " \u2193", None: ""}

@@ -4,9 +4,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from orchestra.eval.result import Evaluation, Interval, Score
+from orchestra.eval.result import Evaluation, Score
 from orchestra.eval.settings import Setting
 from orchestra.eval.table import grid, markdown
+from orchestra.intervals import Interval
 
 FULL, ALONE = Setting(name="full composition", on=("kv",)), Setting(name="anchor alone", on=())
 
