@@ -51,8 +51,7 @@ def ablate(
     if (prompt is None) == (not swaps):
         raise TrainError(f"give either --prompt, to answer it, or --swap ({FORMS}), to train controls.")
     if prompt is not None:
-        _answer(graph, prompt, max_new_tokens, as_json=as_json)
-        return
+        return _answer(graph, prompt, max_new_tokens, as_json=as_json)
     if data is None:
         raise TrainError("--swap needs --data: the controls are trained on it.")
     fields: dict[str, Any] = {
@@ -80,12 +79,15 @@ def ablate(
         asked=asked,
         budget={name: value for name, value in fields.items() if value is not None},
     )
+    _print(_swapped(graph, spec), as_json=as_json, markdown=markdown)
+
+
+def _swapped(graph: Path, spec: SwapSpec) -> SwapResult:
     try:
-        result = swap(graph, spec)
+        return swap(graph, spec)
     except KeyboardInterrupt as stop:
         print(str(stop) or "stopped; the same command goes on from there.", file=sys.stderr)
         raise typer.Exit(130) from stop
-    _print(result, as_json=as_json, markdown=markdown)
 
 
 def _answer(graph: Path, prompt: str, max_new_tokens: int, *, as_json: bool) -> None:

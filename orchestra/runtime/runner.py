@@ -127,8 +127,7 @@ class Runner:
         prompt_only = self._prompt_only
         if prompt_only and self._deep:
             prompt_only = closed(prompt_only, self._feeds, names)
-        alignments: dict[str, Alignment] = {}
-        columns: dict[str, Columns] = {}
+        alignments, columns = dict[str, Alignment](), dict[str, Columns]()
         shared: Alignment | None = None  # all that read the anchor's ids alike read one alignment
         for name in names:
             if name in self._streams:
@@ -220,9 +219,8 @@ class Runner:
         layer = lowest(self._sites, active)
         if layer is not None:
             arguments = {"input_ids": ids, "attention_mask": mask, **self._position_ids(mask, ids)}
-            kept[ANCHOR, layer] = split(
-                self._below.run(layer, **arguments), torch.ones_like(ids) if mask is None else mask
-            )
+            valid = torch.ones_like(ids) if mask is None else mask
+            kept[ANCHOR, layer] = split(self._below.run(layer, **arguments), valid)
         return [{key: rows[row] for key, rows in kept.items()} for row in range(len(ids))]
 
     def given(
