@@ -8,6 +8,7 @@ import os
 import secrets
 import shutil
 import stat
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,9 @@ from orchestra.io.checkpoint import file_sha256
 from orchestra.io.finite import finite
 from orchestra.io.safetensors_header import FLOATS, Tensors
 from orchestra.problems import printable
+
+if sys.platform != "win32":
+    import fcntl
 
 _FILES = (WEIGHTS_FILE, CONFIG_FILE, CARD_FILE)
 _ROOM_BYTES = 1 << 30
@@ -80,6 +84,8 @@ def write_bundle(
 ) -> BundleConfig:
     """Write a stack as a bundle; an earlier bundle in that folder is replaced once the new one is complete.
 
+    Several writers of one place take turns, and the last one wins.
+
     Raises:
         BundleError: a weight is NaN or infinite, recipe or scores are not JSON, the folder holds something that is not
             a bundle, or the disk refuses.
@@ -91,25 +97,27 @@ def write_bundle(
     recipe, scores = _as_json(folder, "recipe", recipe), _as_json(folder, "scores", scores)
     partial = _beside(folder)
     try:
-        _refuse_strangers(folder)
-        partial.mkdir(parents=True)
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial / WEIGHTS_FILE)
-        config = BundleConfig(
-            anchor=anchor,
-            augment=augment,
-            sites=bundle_sites(sites),
-            weights_sha256=file_sha256(partial / WEIGHTS_FILE),
-            recipe=recipe,
-            scores=scores,
-        )
-        (partial / CONFIG_FILE).write_text(config_text(config), encoding="utf-8")
-        # safetensors keeps its files to their owner; the others have the mode that the user wishes for new files.
-        (partial / WEIGHTS_FILE).chmod(stat.S_IMODE((partial / CONFIG_FILE).stat().st_mode))
-        num_params = sum(math.prod(tensor.shape) for tensor in tensors.values())
-        (partial / CARD_FILE).write_text(card(config, num_params), encoding="utf-8")
-        _sync(*(partial / name for name in _FILES), partial)
-        _replace(partial, folder)
-        _sync(folder.parent)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with _taking_turns(folder.parent):
+            _refuse_strangers(folder)
+            partial.mkdir()
+            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial / WEIGHTS_FILE)
+            config = BundleConfig(
+                anchor=anchor,
+                augment=augment,
+                sites=bundle_sites(sites),
+                weights_sha256=file_sha256(partial / WEIGHTS_FILE),
+                recipe=recipe,
+                scores=scores,
+            )
+            (partial / CONFIG_FILE).write_text(config_text(config), encoding="utf-8")
+            # safetensors keeps its files to their owner; the others have the mode that the user wishes for new files.
+            (partial / WEIGHTS_FILE).chmod(stat.S_IMODE((partial / CONFIG_FILE).stat().st_mode))
+            num_params = sum(math.prod(tensor.shape) for tensor in tensors.values())
+            (partial / CARD_FILE).write_text(card(config, num_params), encoding="utf-8")
+            _sync(*(partial / name for name in _FILES), partial)
+            _replace(partial, folder)
+            _sync(folder.parent)
     except (SafetensorError, OSError) as error:
         raise BundleError(f"{folder}: not written: {getattr(error, 'strerror', None) or error}.") from error
     finally:
@@ -153,6 +161,21 @@ def _refuse_strangers(folder: Path) -> None:
         )
 
 
+@contextlib.contextmanager
+def _taking_turns(folder: Path) -> Iterator[None]:
+    """Keep other writers out of a folder, threads and processes alike, where the system can lock one."""
+    if sys.platform == "win32":
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # some network file systems cannot
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
 def _beside(folder: Path) -> Path:
     """A name for a folder that is on its way in or out."""
     return folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
@@ -170,7 +193,7 @@ def _sync(*paths: Path) -> None:
 
 
 def _replace(new: Path, old: Path) -> None:
-    """Put a complete folder where an older one may be; of several writers at once the last one wins, whole.
+    """Put a complete folder where an older one may be.
 
     A folder cannot take the place of a full one in a single step. Between the two steps the older one lies beside it,
     under a hidden name; if the second step fails it goes back.
@@ -182,9 +205,10 @@ def _replace(new: Path, old: Path) -> None:
             with contextlib.suppress(FileNotFoundError):  # another writer was faster
                 old.rename(retired[-1])
     finally:
-        if retired and not old.exists():
-            retired[-1].rename(old)
-        _remove(retired)
+        taken = [folder for folder in retired if folder.exists()]
+        if taken and not old.exists():
+            taken[-1].rename(old)
+        _remove(taken)
 
 
 def _moved(new: Path, old: Path) -> bool:

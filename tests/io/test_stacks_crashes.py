@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from orchestra.errors import BundleError
 from orchestra.graph import Site
@@ -113,6 +114,27 @@ def test_of_writers_at_once_one_leaves_a_whole_bundle(tmp_path: Path, earlier: b
         thread.join()
     assert failed == []
     assert gate(tmp_path / "kv") in (1.0, 2.0, 3.0)
+    assert os.listdir(tmp_path) == ["kv"]
+
+
+def test_writers_of_one_place_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, go = threading.Semaphore(0), threading.Event()
+
+    def waits(tensors: dict[str, torch.Tensor], path: Path) -> None:
+        begun.release()
+        assert go.wait(10)
+        save_file(tensors, path)
+
+    monkeypatch.setattr(stacks, "save_file", waits)
+    threads = [threading.Thread(target=write, args=(tmp_path / "kv", value)) for value in (1.0, 2.0)]
+    for thread in threads:
+        thread.start()
+    assert begun.acquire(timeout=10)
+    assert not begun.acquire(timeout=0.2)  # the other one has not begun
+    go.set()
+    for thread in threads:
+        thread.join()
+    assert begun.acquire(timeout=10)
     assert os.listdir(tmp_path) == ["kv"]
 
 
