@@ -77,3 +77,15 @@ def test_the_gap_to_a_twin_is_one_where_nothing_was_added_and_zero_at_the_goal()
         return fitting._gap(states, start=start, goal=goal, real=real).item()
 
     assert (gap(start), gap(goal), gap(goal / 2), gap(padded)) == (1.0, 0.0, 0.25, 1.0)
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_attention_is_computed_as_asked_and_afterwards_as_before(
+    words: PreTrainedTokenizerFast, tmp_path: Path, attention: str
+) -> None:
+    trained, seen = model(words), []
+    trained.register_forward_hook(lambda *_: seen.append(trained.config._attn_implementation))
+    settings = Fit(steps=1, batch=3, rate=1e-3, attention=attention)  # type: ignore[arg-type]
+    fit(trained, copying, partial(encode, words), settings, checkpoint=tmp_path / "a", title="")
+    assert seen == [attention]
+    assert trained.config._attn_implementation == "sdpa"

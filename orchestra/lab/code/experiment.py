@@ -32,27 +32,31 @@ class Settings:
             model as augment.
     """
 
-    train: int = 2000
+    train: int = 1000
     tune: int = 100
     test: int = 200
-    epochs: int = 2
-    batch: int = 16
+    epochs: int = 1
+    batch: int = 8
     shots: int = 2
     prose: int = 100
-    augment: Fit = field(default_factory=lambda: Fit(steps=1200, batch=32, rate=1e-3, warmup=100, save_every=50))
+    augment: Fit = field(
+        default_factory=lambda: Fit(steps=600, batch=32, rate=1e-3, warmup=100, save_every=50, attention="sdpa")
+    )
     width: int = 256
-    layers: int = 6
+    layers: int = 4
     vocabulary: int = 4096
     length: int = 256
-    pairs: Pairs = ((3, 0), (5, 1), (5, 3))
+    pairs: Pairs = ((1, 0), (3, 1), (3, 3))
     itself: Pairs = ((3, 0), (5, 1), (5, 3))
 
 
 LARGE = Settings(
-    augment=Fit(steps=20_000, batch=128, rate=1e-3, warmup=500),
+    train=2000,
+    augment=Fit(steps=20_000, batch=128, rate=1e-3, warmup=500, attention="sdpa"),
     width=512,
     layers=12,
     epochs=6,
+    batch=16,
     pairs=((7, 0), (11, 1), (11, 3)),
 )
 

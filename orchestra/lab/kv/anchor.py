@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
@@ -24,6 +24,8 @@ POSITIONS = 1600
 _START = 0.04
 _PERIODS = (2, 5, 10, 20, 50, 100, 200)
 _CIRCLE = 0.15
+_NEAR, _FAR = 100.0, 10_000.0  # bases of the rotary frequencies
+_TURNS, _SHARP = 3, 5.0  # how many frequencies tell a fresh head where to look, and how strongly
 _SIZES = ((300, (2, 2, 3)), (3000, (2, 3, 3, 4)), (math.inf, (2, 3, 4, 5, MOST)))
 """How many operands lessons have, up to a step."""
 
@@ -33,15 +35,15 @@ class Size:
     """How large a model is; `inner` counts in widths.
 
     Attributes:
-        local: starting value of the query and key biases: under rotary positions they make a fresh model look at the
-            last few tokens. Without it there are no biases.
+        back: whether each head of the first layer begins by looking at one place, the first head at its own, the next
+            one token back, and so on. Without it there are no biases.
     """
 
     width: int
     layers: int
     inner: int
     d_head: int = 32
-    local: float = 0.0
+    back: bool = False
 
 
 def fresh(words: PreTrainedTokenizerFast, size: Size, *, seed: int) -> LlamaForCausalLM:
@@ -61,17 +63,32 @@ def fresh(words: PreTrainedTokenizerFast, size: Size, *, seed: int) -> LlamaForC
         bos_token_id=BEGIN_ID,
         eos_token_id=END_ID,
         initializer_range=_START,
-        attention_bias=bool(size.local),
+        attention_bias=size.back,
+        rope_parameters={"rope_type": "default", "rope_theta": _NEAR if size.back else _FAR},
     )
     model = LlamaForCausalLM(config)
     rows = embeddings(words, size.width)
     with torch.no_grad():
         model.model.embed_tokens.weight.copy_(rows)
         model.lm_head.weight.copy_(rows / 2)
-        for layer in model.model.layers if size.local else ():
-            layer.self_attn.q_proj.bias.fill_(size.local)
-            layer.self_attn.k_proj.bias.fill_(size.local)
+        if size.back:
+            _look_back(model.model.layers[0].self_attn, size.d_head)
     return model
+
+
+def _look_back(attention: nn.Module, d_head: int) -> None:
+    """Set the biases of queries and keys so that each head looks at the place as many tokens back as its number.
+
+    Under rotary positions a query (cos, sin) of minus an angle, and a key (1, 0), agree best where the key's place lies
+    as far back as makes that angle.
+    """
+    query, key = (getattr(attention, name).bias.view(-1, d_head) for name in ("q_proj", "k_proj"))
+    key[:, :_TURNS] = _SHARP
+    for head, biases in enumerate(query):
+        for turn in range(_TURNS):
+            angle = head * _NEAR ** (-2 * turn / d_head)
+            biases[turn] = _SHARP * math.cos(angle)
+            biases[d_head // 2 + turn] = -_SHARP * math.sin(angle)
 
 
 def embeddings(words: PreTrainedTokenizerFast, width: int) -> Tensor:

@@ -37,9 +37,9 @@ def _small() -> Settings:
     return Settings(
         anchor=Size(width=128, layers=4, inner=3),
         lessons={"learn": Fit(steps=4500, batch=16, rate=1e-3, noise=0.2, warmup=100)},
-        augment=Size(width=128, layers=3, inner=4, local=1.25),
+        augment=Size(width=128, layers=3, inner=4, d_head=16, back=True),
         stages=(
-            Stage(name="learn", answers=1.5, alone=0.2, fit=_fit(3000, 160, rate=1e-3)),
+            Stage(name="learn", answers=1.5, alone=0.1, fit=_fit(3000, 160, rate=1e-3)),
             Stage(name="settle", answers=1.0, short=0.15, fit=_fit(800, 128, rate=3e-4, seed=1)),
         ),
         bridges=Fit(steps=600, batch=64, rate=3e-3, muon=0.0, weight_decay=0.01, warmup=50),
@@ -55,9 +55,9 @@ def _large() -> Settings:
             "learn": Fit(steps=4500, batch=64, rate=1e-3, noise=0.2, warmup=100),
             "practise": Fit(steps=8000, batch=128, rate=8e-4, noise=0.2, warmup=50, seed=1),
         },
-        augment=Size(width=256, layers=4, inner=4, local=1.25),
+        augment=Size(width=256, layers=4, inner=4, d_head=32, back=True),
         stages=(
-            Stage(name="learn", answers=1.5, alone=0.2, fit=_fit(6000, 512, rate=1e-3)),
+            Stage(name="learn", answers=1.5, alone=0.1, fit=_fit(6000, 512, rate=1e-3)),
             Stage(name="settle", answers=1.0, short=0.15, fit=_fit(4000, 512, rate=4e-4, seed=1)),
         ),
         bridges=Fit(steps=2000, batch=256, rate=2e-3, muon=0.0, weight_decay=0.01, warmup=50),

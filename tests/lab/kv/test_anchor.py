@@ -66,16 +66,15 @@ def test_noise_stays_out_of_workings(words: PreTrainedTokenizerFast, monkeypatch
     assert not changed[batch.labels != IGNORED].any()
 
 
-def test_a_local_model_begins_by_looking_at_the_last_few_tokens(words: PreTrainedTokenizerFast) -> None:
-    def far(local: float) -> float:
-        size = anchor.Size(width=64, layers=1, inner=1, local=local)
-        model = anchor.fresh(words, size, seed=0)
-        model.set_attn_implementation("eager")
-        ids = words("<kqzabc/>+<hqe/>*<pqowie/>-<ab/>", return_tensors="pt")["input_ids"]
-        looked = model(ids, output_attentions=True).attentions[0][0, :, -1]
-        return float(looked[:, :-9].sum(-1).mean().detach())
-
-    assert far(1.25) < 0.3 < 0.6 < far(0.0)
+def test_heads_of_a_model_that_looks_back_begin_at_a_place_each(words: PreTrainedTokenizerFast) -> None:
+    size = anchor.Size(width=64, layers=1, inner=1, d_head=16, back=True)
+    model = anchor.fresh(words, size, seed=0)
+    model.set_attn_implementation("eager")
+    ids = words("<kqzabc/>+<hqe/>*<pqowie/>-<ab/>", return_tensors="pt")["input_ids"]
+    looked = model(ids, output_attentions=True).attentions[0][0]
+    for head, weights in enumerate(looked):
+        back = torch.stack([weights[at, at - head] for at in range(head, len(weights))])
+        assert back.min() > 0.8
 
 
 def test_what_says_a_number_begins_on_circles_whatever_else_it_says(words: PreTrainedTokenizerFast) -> None:
