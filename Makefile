@@ -10,6 +10,9 @@ export OMP_WAIT_POLICY := passive
 export GOMP_SPINCOUNT := 0
 export KMP_BLOCKTIME := 0
 
+# Tests run in two processes, those of one file in the same one.
+AT_ONCE := -n 2 --dist loadfile
+
 .PHONY: venv test check format cov demo real bench bench-real bench-quick
 
 venv: $(READY)
@@ -28,7 +31,7 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	OMP_NUM_THREADS=1 $(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest $(AT_ONCE)
 
 format: $(READY)
 	$(BIN)/ruff check --fix .
@@ -39,7 +42,7 @@ PAPER_HALF := $(PAPER_HALF),orchestra/checking.py,orchestra/plan.py,orchestra/dr
 
 # Branches: all of the paper half, of nn and of runtime, 90% of the whole.
 cov: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/pytest --cov --cov-report=
+	OMP_NUM_THREADS=1 $(BIN)/pytest $(AT_ONCE) --cov --cov-report=
 	$(BIN)/coverage report
 	$(BIN)/coverage report --fail-under=100 \
 		--include='$(PAPER_HALF),orchestra/nn/*,orchestra/runtime/*'

@@ -12,10 +12,11 @@ from orchestra.lab.controlled import Controlled, exact, nats
 from orchestra.lab.domain import Domain
 from orchestra.lab.exercises import encode_with_twins, example, exercise, question
 from orchestra.lab.expressions import Example
+from orchestra.lab.kv import entry as kv_entry
 from orchestra.lab.recipe import Recipe, recipes
 from orchestra.lab.reproduce import train
 from orchestra.lab.results import SEED
-from orchestra.lab.words import entry
+from orchestra.lab.words import entry as words_entry
 
 _TEXTS = 500  # of the anchor's own, on which what was forgotten is measured
 _TUNE = 256
@@ -68,6 +69,7 @@ Entries = Mapping[str, Callable[[Path, str], Controlled]]
 ENTRIES: Entries = {
     "kv-small": lambda output, _: of_demo(output, recipes()["kv-small"], "kv"),
     "tetum": lambda output, _: of_demo(output, recipes()["trio"], "tetum"),
-    "words": entry.of_scale,
+    "words": words_entry.of_scale,
+    "kv": kv_entry.entry,
 }
 """To add one: the docstring of `lab.controls`."""

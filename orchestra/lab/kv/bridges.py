@@ -19,7 +19,7 @@ Bridges = Mapping[str, Any] | str
 """The recipe of a fresh stack, or the folder of a trained one."""
 
 
-def fresh(augment_layers: int) -> Bridges:
+def fresh(augment_layers: int) -> Mapping[str, Any]:
     """One bridge, from where the value stands (after the last layer) to where all layers are left to compute."""
     return {"gate": "token", "pairs": [{"augment_layer": augment_layers - 1, "anchor_layer": "embedding"}]}
 

@@ -67,6 +67,20 @@ def score(model: PreTrainedModel, words: PreTrainedTokenizerFast, asked: Sequenc
     }
 
 
+def substitutes(model: PreTrainedModel, words: PreTrainedTokenizerFast, asked: Sequence[Asked]) -> list[bool]:
+    """Whether a model restates each question right; what it says then is not waited for."""
+    wanted = [restated(one.expression) for one in asked]
+    longest = max(map(len, wanted))
+    said = answers(model, words, [one.text for one in asked], max_new_tokens=longest)
+    return [text.startswith("".join(tokens)) for text, tokens in zip(said, wanted, strict=True)]
+
+
+def right(model: PreTrainedModel, words: PreTrainedTokenizerFast, asked: Sequence[Asked]) -> list[bool]:
+    """Whether a model comes to the value of each question."""
+    said = _said(model, words, asked)
+    return [answer(text) == one.expression.value for text, one in zip(said, asked, strict=True)]
+
+
 def _said(model: PreTrainedModel, words: PreTrainedTokenizerFast, asked: Sequence[Asked]) -> list[str]:
     """What a model says to each question; one that goes on for longer than the right working is cut off there."""
     lengths = [len(working(one.expression)) for one in asked]

@@ -1,12 +1,15 @@
 import json
+import random
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import orchestra
+from orchestra.lab.control_entries import ENTRIES
 from orchestra.lab.fitting import Fit
-from orchestra.lab.kv import anchor, augment, bridges, reproduce, scoring
+from orchestra.lab.kv import anchor, augment, bridges, reproduce, scoring, words
+from orchestra.lab.kv.entry import entry
 from orchestra.lab.kv.keys import UniqueTable
 from orchestra.lab.kv.report import report
 from orchestra.lab.kv.settings import Settings, settings
@@ -56,3 +59,20 @@ def test_a_second_run_trains_nothing(output: Path, monkeypatch: pytest.MonkeyPat
     first = (output / "benchmarks/results/kv.json").read_text()
     monkeypatch.setattr(reproduce, "measure", lambda *_: json.loads(first))
     reproduce.reproduce(output, made=tiny())
+
+
+def test_controls_ask_for_the_substitution_and_for_digits_whole(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scoring, "SIZES", (3,))
+    made = entry(output, "small", tiny(), questions=2)
+    assert (made.name, list(made.tasks), list(made.known)) == (
+        "kv",
+        ["unseen keys", "seen keys"],
+        ["digits, the whole answer"],
+    )
+    assert made.fit == TINY
+    assert made.bundle == output / "kv/small/bundle"
+    assert made.encode([made.lesson(random.Random(0), 0)]).twins is not None
+    model = orchestra.load(output / "kv/small/graph.json")
+    assert [list(task.ask(model)) for task in (*made.tasks.values(), *made.known.values())] == [[False, False]] * 3
+    assert words.build().get_vocab() == model.tokenizer.get_vocab()
+    assert ENTRIES["kv"] is entry

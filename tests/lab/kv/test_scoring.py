@@ -40,3 +40,13 @@ def test_substitution_and_answer_are_scored_apart_and_by_size(monkeypatch: pytes
         assert sum(part["asked"] for part in found[kind].values()) == 40
         assert sum(part["right"] for part in found[kind].values()) == 38
     assert set(found["by_operands"]) == {"3", "4", "5", "6"}
+
+
+def test_right_answers_and_substitutions_are_told_question_by_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = scoring.over_digits(4)
+    said = {one.text: "".join(working(one.expression)) for one in asked}
+    said[asked[1].text] = "".join(restated(asked[1].expression))
+    said[asked[2].text] = said[asked[0].text]
+    monkeypatch.setattr(scoring, "answers", lambda model, words, questions, **_: [said[text] for text in questions])
+    assert scoring.substitutes(None, None, asked) == [True, True, False, True]  # type: ignore[arg-type]
+    assert scoring.right(None, None, asked) == [True, False, False, True]  # type: ignore[arg-type]
