@@ -145,7 +145,7 @@ class Contest:
     def _answers(self, model: Any, words: PreTrainedTokenizerBase, shown: Mapping[str, str]) -> dict[str, list[str]]:
         def answered(task: str, asked: Asked) -> list[str]:
             prompts = [shown.get(task, "") + prompt for prompt in asked.prompts]
-            return completions(model, words, prompts, most=asked.most, stop=asked.stop, size=self.rules.batch)
+            return completions(model, words, prompts, most=asked.most, stop=asked.stop)
 
         return {task: answered(task, asked) for task, asked in self.rules.asked.items()}
 

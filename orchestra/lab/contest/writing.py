@@ -17,7 +17,7 @@ def completions(
     *,
     most: int,
     stop: str = "\n",
-    size: int = 16,
+    size: int = 32,
 ) -> list[str]:
     """What a model writes after each prompt, up to a stop text or the end.
 

@@ -28,6 +28,8 @@ _NEAR, _FAR = 100.0, 10_000.0  # bases of the rotary frequencies
 _TURNS, _SHARP = 3, 5.0  # how many frequencies tell a fresh head where to look, and how strongly
 _SIZES = ((300, (2, 2, 3)), (3000, (2, 3, 3, 4)), (math.inf, (2, 3, 4, 5, MOST)))
 """How many operands lessons have, up to a step."""
+_PRACTICE = 4500
+"""The step from which on many lessons are sums alone: what is wrong by then is wrong in sums (docs/notes/kv.md)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,11 +119,13 @@ def embeddings(words: PreTrainedTokenizerFast, width: int) -> Tensor:
 def lesson(rng: random.Random, step: int) -> Example:
     """An expression in digits and its working; in half of them most numbers stand among letters and brackets.
 
-    Products take most of a working; half of the expressions have few, so that sums are learnt as well.
+    Products take most of a working; half of the expressions have few, so that sums are learnt as well, and in the end
+    four of ten have none.
     """
     sizes = next(sizes for until, sizes in _SIZES if step < until)
-    few = rng.random() < 0.5
-    expression = draw(rng, sizes=sizes, signs="++--*" if few else SIGNS)
+    none, few = (0.0, 0.5) if step < _PRACTICE else (0.4, 0.7)
+    share = rng.random()
+    expression = draw(rng, sizes=sizes, signs="+-" if share < none else "++--*" if share < few else SIGNS)
     among = 0.8 if rng.random() < 0.5 else 0.0
     operands = [after_letters(rng, number) if rng.random() < among else str(number) for number in expression.numbers]
     return ((expression.written(operands), False), ("".join(working(expression)), True))

@@ -36,14 +36,17 @@ def settings(scale: str) -> Settings:
 def _small() -> Settings:
     return Settings(
         anchor=Size(width=128, layers=4, inner=3),
-        lessons={"learn": Fit(steps=4500, batch=16, rate=1e-3, noise=0.2, warmup=100)},
+        lessons={
+            "learn": Fit(steps=4500, batch=16, rate=1e-3, noise=0.2, warmup=100),
+            "practise": Fit(steps=3000, batch=16, rate=1e-3, noise=0.2, warmup=50, seed=1),
+        },
         augment=Size(width=128, layers=3, inner=4, d_head=16, back=True),
         stages=(
             Stage(name="learn", answers=1.5, alone=0.1, fit=_fit(3000, 160, rate=1e-3)),
             Stage(name="settle", answers=1.0, short=0.15, fit=_fit(800, 128, rate=3e-4, seed=1)),
         ),
         bridges=Fit(steps=600, batch=64, rate=3e-3, muon=0.0, weight_decay=0.01, warmup=50),
-        questions=1000,
+        questions=500,
         table=UniqueTable(),
     )
 

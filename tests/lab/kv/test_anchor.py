@@ -39,6 +39,14 @@ def test_lessons_grow_and_their_answers_are_right(step: int, longest: int) -> No
     assert most == longest
 
 
+def test_in_the_end_many_lessons_are_sums_alone() -> None:
+    def sums(step: int) -> int:
+        rng = random.Random(0)
+        return sum("*" not in anchor.lesson(rng, step)[0][0] for _ in range(300))
+
+    assert sums(4499) < 150 < 180 < sums(4500)
+
+
 def test_groups_of_digits_keep_their_embeddings_in_training(words: PreTrainedTokenizerFast, tmp_path: Path) -> None:
     model = anchor.fresh(words, TINY, seed=0)
     before = model.model.embed_tokens.weight.detach().clone()
