@@ -32,7 +32,7 @@ class Settings:
             model as augment.
     """
 
-    train: int = 1000
+    train: int = 1500
     tune: int = 100
     test: int = 200
     epochs: int = 1
@@ -40,7 +40,7 @@ class Settings:
     shots: int = 2
     prose: int = 100
     augment: Fit = field(
-        default_factory=lambda: Fit(steps=600, batch=32, rate=1e-3, warmup=100, save_every=50, attention="sdpa")
+        default_factory=lambda: Fit(steps=1800, batch=32, rate=1e-3, warmup=100, save_every=50, attention="sdpa")
     )
     width: int = 256
     layers: int = 4
@@ -51,7 +51,6 @@ class Settings:
 
 
 LARGE = Settings(
-    train=2000,
     augment=Fit(steps=20_000, batch=128, rate=1e-3, warmup=500, attention="sdpa"),
     width=512,
     layers=12,
@@ -128,6 +127,7 @@ def _rules(settings: Settings, train: Sequence[Function], tune: Sequence[Functio
         asked={task: Asked(prompts=prompts[task], most=64, stop=stops[task]) for task in TASKS},
         epochs=settings.epochs,
         batch=settings.batch,
+        tuned_rate=3e-4,
         prose=settings.prose,
     )
 
