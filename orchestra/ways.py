@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from orchestra import wiring
 from orchestra.cost.asked import Asked
 from orchestra.cost.report import Cost, Lora
+from orchestra.cost.running import prompt_readers
 from orchestra.graph import Node
 from orchestra.runtime.model import ComposedModel
 from orchestra.runtime.view import view
@@ -68,14 +69,14 @@ class Bench:
         return {**ways, names["tuned"]: tuning}
 
     def ratios(self) -> dict[str, float]:
-        """How many tokens each stream has for each of the anchor's, over a whole text."""
-        model: Any = self._model
-        if not model.stream_readers():
-            return {}
-        with torch.no_grad():
-            cache = model(self._text, use_cache=True, prompt_length=self._length, logits_to_keep=1).past_key_values
-        length = self._text.shape[1]
-        return {name: cache.augments[name].get_seq_length() / length for name in model.stream_readers()}
+        """How many tokens each stream has for each of the anchor's, over all that it reads of a text."""
+        model, found = self._model, {}
+        short = prompt_readers(model.plan)
+        for name in model.stream_readers():
+            read = model.alignment(name, self._text, prompt_length=self._length)
+            if read is not None:
+                found[name] = read.ids.shape[1] / (self._asked.prompt_length if name in short else self._asked.length)
+        return found
 
     def _writing(self, model: Any, *, only: Iterable[str] | None = None) -> dict[str, Way]:
         def write(new: int) -> None:

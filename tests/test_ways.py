@@ -4,13 +4,15 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 from orchestra import ComposedModel
 from orchestra.cost.asked import Asked
 from orchestra.cost.report import Cost, cost
 from orchestra.ways import Bench, adapted
 from tests.counted import count, shapes
-from tests.mixed import anchors, characters
+from tests.mixed import anchors, characters, streaming
 from tests.tiny import VOCAB, compose, model, words
 
 ASKED = Asked(prompt_length=7, new_tokens=3, batch=2)
@@ -72,6 +74,26 @@ def test_a_stream_is_counted_over_a_whole_text() -> None:
     assert bench.ratios() == {"near": held / ASKED.length}
     assert held > 0
     assert Bench(float32(), ASKED).ratios() == {}
+
+
+@pytest.mark.parametrize("fields", [{}, {"context": "prompt"}, {"tail": "provisional"}])
+def test_a_stream_is_counted_over_what_it_reads_unfinished_words_included(fields: dict[str, str]) -> None:
+    composed = streaming(0, fresh=True, **fields)
+    bench = Bench(composed, Asked(prompt_length=20, new_tokens=20))
+    read = composed.alignment("near", bench._text, prompt_length=bench._length)
+    assert read is not None
+    assert (read.tail is not None) == ("tail" in fields)
+    seen: list[int] = []
+    weight = composed.augment("near").get_input_embeddings().weight
+
+    def note(module: nn.Module, given: Any) -> None:
+        if getattr(module, "weight", None) is weight:
+            seen.append(given[0].shape[1])
+
+    hook = register_module_forward_pre_hook(note)
+    composed(bench._text, prompt_length=bench._length, use_cache=False)
+    hook.remove()
+    assert bench.ratios()["near"] == seen[0] / (20 if "context" in fields else 40)
 
 
 def test_the_text_is_a_text_where_there_is_a_tokenizer_and_drawn_where_not() -> None:

@@ -63,10 +63,6 @@ class Asked:
         """How many tokens a model reads for so many of the anchor's."""
         return of if node.name == ANCHOR or node.reads == "ids" else of * self.tokens_per_token.get(node.name, 1.0)
 
-    def read(self, node: Node) -> float:
-        """How many tokens of a whole text a model reads."""
-        return self.tokens(node, self.prompt_length if node.context == "prompt" else self.length)
-
 
 def _misfit(name: str, nodes: Mapping[str, Node]) -> str | None:
     field = f"tokens_per_token names {json.dumps(name)}"

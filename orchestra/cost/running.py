@@ -44,12 +44,22 @@ def prompt_block(planned: Plan, asked: Asked) -> Block:
 def token_block(planned: Plan, asked: Asked, past: int) -> Block:
     """The forward that reads one token of the anchor behind so many."""
     nodes = (planned.graph.anchor, *planned.graph.augments)
-    told = {node.name for node in nodes if node.context == "prompt"}
-    stopped = closed(told, planned.graph.feeds, running(planned))
+    ended = prompt_readers(planned)
     return Block(
-        new={node.name: 0.0 if node.name in stopped else asked.tokens(node, 1) for node in nodes},
-        past={node.name: asked.tokens(node, asked.prompt_length if node.name in stopped else past) for node in nodes},
+        new={node.name: 0.0 if node.name in ended else asked.tokens(node, 1) for node in nodes},
+        past={node.name: asked.tokens(node, asked.prompt_length if node.name in ended else past) for node in nodes},
     )
+
+
+def prompt_readers(planned: Plan) -> frozenset[str]:
+    """The augments that read prompts only: those of which the graph says so, and those that feed none but such."""
+    told = {node.name for node in planned.graph.augments if node.context == "prompt"}
+    return closed(told, planned.graph.feeds, running(planned))
+
+
+def read(planned: Plan, asked: Asked, node: Node) -> float:
+    """How many tokens of a whole text a model reads."""
+    return asked.tokens(node, asked.prompt_length if node.name in prompt_readers(planned) else asked.length)
 
 
 def anchor_flops(planned: Plan, shapes: Shapes, asked: Asked) -> Flops:

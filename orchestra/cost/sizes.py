@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from orchestra.cost.asked import Asked
-from orchestra.cost.running import Shapes, part, running, sites_of
+from orchestra.cost.running import Shapes, part, read, running, sites_of
 from orchestra.cost.shape import Shape
 from orchestra.graph import Node
 from orchestra.plan import ELEMENT_BYTES, Plan
@@ -85,11 +85,11 @@ def augment_kept(planned: Plan, shapes: Shapes, asked: Asked, name: str) -> Kept
     if name not in running(planned):
         return Kept(token_bytes=0, text_bytes=0)
     (node,) = (node for node in planned.graph.augments if node.name == name)
-    read = asked.read(node)
+    whole = read(planned, asked, node)
     each = asked.tokens(node, 1)
     bridges = sum(2 * site.d_anchor for site in sites_of(planned, name)) * BRIDGE_BYTES
-    layers = _cache(part(planned, shapes, name), element(node, shapes[name]), asked, each, read)
-    return layers + Kept(token_bytes=each * bridges, text_bytes=asked.batch * read * bridges)
+    layers = _cache(part(planned, shapes, name), element(node, shapes[name]), asked, each, whole)
+    return layers + Kept(token_bytes=each * bridges, text_bytes=asked.batch * whole * bridges)
 
 
 def whole_kept(planned: Plan, shapes: Shapes, asked: Asked, node: Node) -> Kept:
@@ -103,10 +103,15 @@ def taps_bytes(planned: Plan, shapes: Shapes, asked: Asked) -> float:
     on = running(planned)
     graph = planned.graph
     nodes = {node.name: node for node in graph.augments}
-    tapped = {(site.augment, site.augment_layer): site.d_augment for site in graph.sites if site.augment in on}
+    tapped = {
+        (site.augment, site.augment_layer): site.d_augment
+        for site in graph.sites
+        if site.augment in on and site.into == ANCHOR  # taps are kept where no augment that runs is fed
+    }
     total = 0.0
     for (name, _), width in tapped.items():
-        total += asked.read(nodes[name]) / asked.length * width * ELEMENT_BYTES[element(nodes[name], shapes[name])]
+        share = read(planned, asked, nodes[name]) / asked.length
+        total += share * width * ELEMENT_BYTES[element(nodes[name], shapes[name])]
     if any(site.into == ANCHOR and site.augment in on for site in graph.sites) and _skips(planned):
         total += graph.anchor.facts.d_model * ELEMENT_BYTES[element(graph.anchor, shapes[ANCHOR])]
     return total

@@ -16,7 +16,7 @@ from orchestra.cost.flops import (
     model_flops,
     reading_flops,
 )
-from orchestra.cost.running import Shapes, part, running, sites_of
+from orchestra.cost.running import Shapes, part, read, running, sites_of
 from orchestra.cost.shape import Layer, Shape
 from orchestra.graph import Site
 from orchestra.plan import Plan
@@ -59,12 +59,12 @@ def augment_step(planned: Plan, shapes: Shapes, asked: Asked, name: str, *, kept
     if name not in running(planned):
         return NOTHING
     nodes = {node.name: node for node in (planned.graph.anchor, *planned.graph.augments)}
-    shape, length = part(planned, shapes, name), asked.read(nodes[name])
+    shape, length = part(planned, shapes, name), read(planned, asked, nodes[name])
     sites, fed = sites_of(planned, name), _feeders(planned, name)
     backward = _passing(shape.layers[_lowest(planned, name) + 1 :], length) if fed else 0.0
     step = Step(forward=0 if kept else model_flops(shape, new=length, heads=0), backward=backward)
     for site in sites:
-        step += _bridge(planned, site, new=length, asks=asked.read(nodes[site.into]))
+        step += _bridge(planned, site, new=length, asks=read(planned, asked, nodes[site.into]))
     return step
 
 

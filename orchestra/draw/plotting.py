@@ -20,14 +20,25 @@ def check(path: Path, endings: Sequence[str] = ENDINGS) -> None:
     """See that a file can be plotted, before anything is worked out for it.
 
     Raises:
-        ComposeError: matplotlib is missing, or the ending is none of those that are written.
+        ComposeError: matplotlib is missing, there is no such folder, or the ending is none of those that are written.
     """
+    check_folder(path)
     if path.suffix.lower() not in endings:
         raise ComposeError(f"{path}: a picture ends in {', '.join(endings)}.")
     try:
         import matplotlib  # noqa: F401
     except ImportError as missing:
         raise ComposeError(f"{path}: drawing it needs matplotlib: pip install 'orchestra-lm[plot]'.") from missing
+
+
+def check_folder(path: Path) -> None:
+    """See that there is a folder to write a file into.
+
+    Raises:
+        ComposeError: there is none.
+    """
+    if not path.parent.is_dir():
+        raise ComposeError(f"{path}: there is no folder {path.parent}.")
 
 
 @contextmanager

@@ -18,8 +18,10 @@ def check(path: Path) -> None:
     """See that a file can be drawn, before anything is worked out for it.
 
     Raises:
-        ComposeError: the ending is unknown, or matplotlib is missing, which .png and .pdf need.
+        ComposeError: the ending is unknown, there is no such folder, or matplotlib is missing, which .png and .pdf
+            need.
     """
+    plotting.check_folder(path)
     if path.suffix.lower() not in _TEXTS:
         plotting.check(path, (*_TEXTS, *_PLOTTED))
 

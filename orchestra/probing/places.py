@@ -73,8 +73,8 @@ def _misfits(ids: Sequence[int], max_length: int | None) -> Iterator[str]:
 
 
 def _ending(offsets: Sequence[tuple[int, int]], end: int) -> int | None:
-    """The token that holds the character before `end`: the first at which all of a span is read."""
-    return next((at for at, (first, last) in enumerate(offsets) if first < end <= last), None)
+    """The token that holds the character before `end`, the last where several do: all of a span is read there."""
+    return next((at for at in reversed(range(len(offsets))) if offsets[at][0] < end <= offsets[at][1]), None)
 
 
 def _label(mark: Mark, tokenizer: PreTrainedTokenizerBase, goal: int) -> str:

@@ -121,15 +121,24 @@ def _refused(feeds: Mapping[str, Sequence[str]], names: Sequence[str]) -> Iterat
 
 
 def _kinds(spec: ProbeSpec, texts: Texts, num_seen: int) -> list[str]:
-    """The kinds of places that there are on both sides."""
-    found = []
-    for kind in (PROMPT, SPANS):
-        sides = {place.row >= num_seen for place in texts.places if place.kind == kind}
-        if len(sides) == 1:
-            where = spec.data if True in sides else spec.eval_data or spec.data
-            what = "prompt's labels or completions" if kind == PROMPT else "spans"
-            raise DataError(f"{where}: has no {what}, and the records that it is held against have some.")
-        found += [kind] if sides else []
+    """The kinds of places that there are, each in texts enough on both sides."""
+    found, problems = [], []
+    for kind, what in ((PROMPT, "prompts with labels or completions"), (SPANS, "spans")):
+        texts_of = [
+            {texts.ids[place.row] for place in texts.places if place.kind == kind and (place.row >= num_seen) is held}
+            for held in (False, True)
+        ]
+        if not any(texts_of):
+            continue
+        found.append(kind)
+        files = ((spec.data, "fit on"), (spec.eval_data or spec.data, "score on"))
+        problems += [
+            f"{path}: leaves {len(some)} texts with {what} to {use}, and {LEAST} are needed: give it more, or none."
+            for some, (path, use) in zip(texts_of, files, strict=True)
+            if len(some) < LEAST
+        ]
+    if problems:
+        raise DataError.listing(problems)
     return found
 
 
@@ -137,8 +146,10 @@ def _scored(model: ComposedModel, spec: ProbeSpec, texts: Texts, found: States, 
     """Everything about one kind of place."""
     here = [index for index, place in enumerate(texts.places) if place.kind == kind]
     places = [texts.places[index] for index in here]
-    rows = torch.tensor([place.row for place in places])
-    parts = divided(rows, rows >= num_seen, seed=spec.seed)
+    alike: dict[tuple[int, ...], int] = {}
+    rows = torch.tensor([alike.setdefault(texts.ids[place.row], place.row) for place in places])
+    is_held = torch.tensor([place.row >= num_seen for place in places])
+    parts = divided(rows, is_held, seed=spec.seed)
     sums = Bootstrap(rows[parts.held], resamples=spec.resamples, seed=spec.seed)
     goals = _Goals(model, places, parts, classes=spec.classes)
     at = {name: {layer: each[here] for layer, each in layers.items()} for name, layers in found.items()}

@@ -50,10 +50,4 @@ def test_a_stream_reads_as_many_tokens_as_was_said_and_ids_are_read_one_for_one(
     asked.fit(found)
     kv, tetum = found.augments
     assert [asked.tokens(node, 2) for node in (found.anchor, kv, tetum)] == [2, 2, 3.0]
-    assert [asked.read(node) for node in (found.anchor, kv, tetum)] == [11, 11, 16.5]
     assert Asked().tokens(tetum, 2) == 2.0
-
-
-def test_what_reads_the_prompt_only_reads_no_more() -> None:
-    (node,) = check(document(kv={"context": "prompt"})).augments
-    assert Asked(prompt_length=7, new_tokens=4).read(node) == 7

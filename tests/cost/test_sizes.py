@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from orchestra import ComposedModel
+from orchestra import ComposedModel, load
 from orchestra.cost.asked import Asked
 from orchestra.cost.report import Row, cost
 from orchestra.cost.sizes import element, held
@@ -15,7 +15,7 @@ from tests.configs import WINDOW
 from tests.counted import PROMPT, shapes
 from tests.deep import deep
 from tests.mixed import anchors, characters
-from tests.tiny import compose, model, ring, tokens
+from tests.tiny import compose, model, pair, ring, tokens
 
 ASKED = Asked(prompt_length=PROMPT, new_tokens=3, batch=2)
 
@@ -93,6 +93,24 @@ def test_what_a_deeper_graph_keeps_counts_every_stack() -> None:
     composed = single(deep("diamond", fresh=True))
     asked = Asked(prompt_length=PROMPT, new_tokens=3, batch=2)
     assert filled(composed, asked.length) == row(composed, asked=asked).text_bytes
+
+
+def test_of_an_augment_that_feeds_readers_of_prompts_only_caches_keep_the_prompt() -> None:
+    composed = single(deep("chain", fresh=True, second={"context": "prompt"}))
+    assert filled(composed, ASKED.length) == row(composed).text_bytes
+
+
+def test_taps_into_an_augment_that_is_off_are_not_kept() -> None:
+    into = {"anchor": {"pairs": [pair(0, 2)]}, "second": {"pairs": [pair(2, 1)]}}
+    augments: Any = {"first": {"model": "memory", "into": into}, "second": {"model": "memory", "enabled": False}}
+    document = {"format": "orchestra/graph@1", "anchor": {"model": "memory"}, "augments": augments}
+    models = {name: model("llama", seed=seed) for seed, name in enumerate(("anchor", "first", "second"))}
+    composed = load(document, models=models)
+    ids = tokens(2, PROMPT)
+    found = next(each for each in cost(composed.plan, shapes(composed), ASKED).train if each.kind == "kept")
+    composed(ids, labels=ids, taps=composed.taps(ids))
+    kept = sum(each.nbytes for one in composed.taps(ids) for each in one.values())
+    assert kept == 2 * PROMPT * found.disk_bytes
 
 
 def test_a_model_held_as_another_dtype_takes_its_bytes() -> None:

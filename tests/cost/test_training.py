@@ -42,6 +42,11 @@ def test_gradients_pass_through_augments_that_are_fed(name: str) -> None:
     agrees(deep(name, fresh=True))
 
 
+@pytest.mark.parametrize("name", ["beside", "chain"])
+def test_who_feeds_a_reader_of_prompts_alone_learns_no_more_either(name: str) -> None:
+    agrees(deep(name, fresh=True, second={"context": "prompt"}))
+
+
 def test_an_augment_that_reads_the_prompt_only_costs_less() -> None:
     agrees(mixed(1, fresh=True))
 

@@ -52,6 +52,13 @@ def test_an_unknown_ending_is_refused(name: str) -> None:
         check(Path(name))
 
 
+@pytest.mark.parametrize("name", ["no/a.svg", "no/a.png"])
+def test_a_folder_that_is_not_there_is_named_before_anything_is_drawn(tmp_path: Path, name: str) -> None:
+    message = f"{tmp_path / name}: there is no folder {tmp_path / 'no'}."
+    with pytest.raises(ComposeError, match=f"^{re.escape(message)}$"):
+        check(tmp_path / name)
+
+
 def test_without_matplotlib_only_texts_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     check(Path("a.svg"))

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from transformers import PreTrainedTokenizerFast
 
 from orchestra.errors import DataError
 from orchestra.probing.places import Place, encode
@@ -39,6 +40,13 @@ def test_a_token_that_reaches_past_a_span_ends_it(tmp_path: Path) -> None:
         offsets = tokenizer("abcde abcdea", return_offsets_mapping=True)["offset_mapping"]
         first, last = offsets[place.at]
         assert first < end <= last
+
+
+def test_a_span_that_ends_in_a_character_of_several_tokens_is_read_at_the_last_of_them(tmp_path: Path) -> None:
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(Path(__file__).parents[2] / "graphs/models/digits")
+    path, found = records(tmp_path, {"text": "a é b", "spans": [{"start": 0, "end": 3, "label": "a"}]})
+    texts = encode(path, found, tokenizer, max_length=None)
+    assert tokenizer.decode(list(texts.ids[0][: texts.places[0].at + 1]), skip_special_tokens=True) == "a é"
 
 
 @pytest.mark.parametrize(

@@ -132,6 +132,31 @@ def test_records_of_their_own_are_scored_on_and_texts_that_were_fitted_on_are_no
     assert found.places[0].layers["kv"][0].told.value == 1.0
 
 
+def test_texts_that_stand_there_many_times_count_once(composed: ComposedModel, tmp_path: Path) -> None:
+    once = write(tmp_path / "once.jsonl", planted=False)
+    (tmp_path / "often.jsonl").write_text(once.read_text() * 5)
+    lone, often = (probe(composed, spec(path)).places[0] for path in (once, tmp_path / "often.jsonl"))
+    assert often.most_frequent == lone.most_frequent
+    assert [str(each.told) for each in often.layers["kv"]] == [str(each.told) for each in lone.layers["kv"]]
+    assert str(often.adds["kv"]) == str(lone.adds["kv"])
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_too_few_texts_with_spans_are_refused(composed: ComposedModel, tmp_path: Path, apart: bool) -> None:
+    path, other = write(tmp_path / "data.jsonl"), tmp_path / "eval.jsonl"
+    span = {"prompt": "w11 w12 w13", "spans": [{"start": 0, "end": 3, "label": "w43"}]}
+    with path.open("a") as file:
+        file.write(f"{json.dumps(span)}\n" * 20)
+    other.write_text("".join(f"{json.dumps({'prompt': f'w17 w{20 + at}', 'label': 'w43'})}\n" for at in range(11)))
+    given = replace(spec(path), eval_data=other if apart else None)
+    fit = f"{path}: leaves 1 texts with spans to fit on, and 10 are needed: give it more, or none."
+    score = (
+        f"{other if apart else path}: leaves 0 texts with spans to score on, and 10 are needed: give it more, or none."
+    )
+    with pytest.raises(DataError, match=f"^{re.escape(fit)}\n{re.escape(score)}$"):
+        probe(composed, given)
+
+
 def test_too_few_texts_are_refused_before_anything_is_loaded(tmp_path: Path) -> None:
     path = write(tmp_path / "data.jsonl", texts=30)
     message = f"{path}: leaves 8 texts to score on, and 10 are needed: give it more records."
