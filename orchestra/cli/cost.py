@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from orchestra import paper
 from orchestra.cli import hub
+from orchestra.cli.wide import wide
 from orchestra.cost.asked import Asked
 from orchestra.cost.report import cost as reckon
 from orchestra.cost.tables import tables
@@ -47,7 +47,7 @@ def cost(
     if as_json:
         typer.echo(json.dumps(found.as_json() | ({"measured": taken.as_json()} if measure else {}), indent=2))
         return
-    console = Console(highlight=False)
+    console = wide()
     for part in (*tables(found), *(measured.tables(taken) if measure else ())):
         console.print(part)
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
+from orchestra.cli.wide import wide
 from orchestra.probing import ProbeSpec
 from orchestra.probing import probe as probe_layers
 from orchestra.probing.result import Probed, tables
@@ -50,7 +50,7 @@ def probe(
 
 
 def _print(found: Probed) -> None:
-    console = Console(highlight=False)
+    console = wide()
     for part in tables(found):
         console.print(part)
     for name, pairs in found.pairs.items():

@@ -49,6 +49,12 @@ def test_tables_fit_a_hundred_columns(run: Run, monkeypatch: pytest.MonkeyPatch,
     assert len(whole) == 1 + count + 1 + 3 + 4  # no row is broken in two
 
 
+def test_into_a_pipe_no_word_is_broken(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("COLUMNS")
+    done = run("cost", graph_file(tmp_path, kv={"model": "kv"}))
+    assert {"composition", "fine-tuned anchor", "parameters"} <= set(re.split(" *[│┃] *", done.out))
+
+
 def test_as_json_it_is_the_whole_of_it(run: Run, tmp_path: Path) -> None:
     found = json.loads(run("cost", graph_file(tmp_path), "--json", "--batch", 3).out)
     assert set(found) == {"asked", "held", "lora", "rows", "train", "notes"}

@@ -40,7 +40,7 @@ class Settings:
     shots: int = 2
     prose: int = 100
     augment: Fit = field(
-        default_factory=lambda: Fit(steps=1800, batch=32, rate=1e-3, warmup=100, save_every=50, attention="sdpa")
+        default_factory=lambda: Fit(steps=1400, batch=32, rate=1e-3, warmup=100, save_every=50, attention="sdpa")
     )
     width: int = 256
     layers: int = 4
