@@ -98,13 +98,15 @@ def _number(config: Config, *names: str, default: int = 0) -> int:
 
 def _windows(text: Config, number: int) -> list[int | None]:
     """How far back each layer attends, as transformers' cache of that config keeps it; None: to all."""
-    window = _number(text, "sliding_window")
-    if not window or text.get("use_sliding_window") is False:
+    window, kind = _number(text, "sliding_window"), str(text["model_type"])
+    if not window or not text.get("use_sliding_window", kind not in _ASKED_TO_SLIDE):
         return [None] * number
     types = text.get("layer_types")
     if not isinstance(types, list) or len(types) != number:
-        every = _number(text, "sliding_window_pattern", default=_FULL_EVERY.get(str(text["model_type"]), 0))
-        types = ["full" if every and (index + 1) % every == 0 else "sliding_attention" for index in range(number)]
+        every = _number(text, "sliding_window_pattern", default=_FULL_EVERY.get(kind, 0))
+        first = _number(text, "max_window_layers", default=_FIRST_TO_SLIDE) if kind in _ASKED_TO_SLIDE else 0
+        slides = [index >= first and not (every and (index + 1) % every == 0) for index in range(number)]
+        types = ["sliding_attention" if slide else "full" for slide in slides]
     return [window if kind == "sliding_attention" else None for kind in types]
 
 
@@ -224,5 +226,7 @@ _TIED = frozenset(
     ],
 )
 """Those whose head is their table of tokens unless their config says otherwise."""
-_FULL_EVERY = {"gemma2": 2, "gemma3_text": 6, "cohere2": 4}
+_ASKED_TO_SLIDE, _FIRST_TO_SLIDE = ("qwen2", "qwen3"), 28
+"""Those whose layers slide only if their config says so, and from which layer on, where it does not say that."""
+_FULL_EVERY = {"gemma2": 2, "gemma3_text": 6, "cohere2": 4, "olmo3": 4, "gpt_oss": 2}
 """Every so many layers one attends to all, where a config does not say which."""

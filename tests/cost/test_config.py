@@ -71,6 +71,13 @@ def test_a_training_step_of_a_whole_model_costs_what_torch_counts() -> None:
         ({"sliding_window": WINDOW, "use_sliding_window": False}, [None] * 6),
         ({"sliding_window": None}, [None] * 6),
         ({"sliding_window": WINDOW, "model_type": "gemma2"}, [WINDOW, None] * 3),
+        ({"sliding_window": WINDOW, "model_type": "olmo3"}, [WINDOW, WINDOW, WINDOW, None, WINDOW, WINDOW]),
+        ({"sliding_window": WINDOW, "model_type": "qwen2"}, [None] * 6),
+        ({"sliding_window": WINDOW, "model_type": "qwen3", "use_sliding_window": True}, [None] * 6),
+        (
+            {"sliding_window": WINDOW, "model_type": "qwen2", "use_sliding_window": True, "max_window_layers": 4},
+            [None] * 4 + [WINDOW] * 2,
+        ),
         ({"sliding_window": WINDOW, "sliding_window_pattern": 3}, [WINDOW, WINDOW, None] * 2),
         ({"sliding_window": WINDOW, "layer_types": ["full_attention", "sliding_attention"] * 3}, [None, WINDOW] * 3),
     ],
