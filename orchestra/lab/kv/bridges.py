@@ -12,8 +12,11 @@ from orchestra.lab.exercises import Exercise, Part, example
 from orchestra.lab.fitting import Fit, fit
 from orchestra.lab.kv.expression import LARGEST, MOST, Expression, draw
 from orchestra.lab.kv.keys import UniqueTable, written
-from orchestra.lab.kv.working import restated
+from orchestra.lab.kv.working import restated, working
 from orchestra.lab.tokenizer import END_ID
+
+_WHOLE = 0.25  # the share of rows that go on to the end of the working
+_LONGEST = 400  # tokens of a working that is learnt whole
 
 Bridges = Mapping[str, Any] | str
 """The recipe of a fresh stack, or the folder of a trained one."""
@@ -37,7 +40,8 @@ def document(anchor: Path, augment: Path, bridges: Bridges) -> dict[str, Any]:
 def exercise(rng: random.Random, table: UniqueTable) -> Exercise:
     """A question over keys that bridges may see, a number here and there, and the numbers that are meant.
 
-    Only the substitution is learnt: what the anchor does with the numbers then, it knows.
+    Mostly the substitution alone is learnt: what the anchor does with the numbers then, it knows. Some rows go on to
+    the end of the working, so that bridges learn to leave it alone.
     """
     sizes = range(1, MOST + 1)
     keys = [rng.choice(table.seen) if rng.random() < 0.85 else None for _ in range(MOST)]
@@ -48,7 +52,9 @@ def exercise(rng: random.Random, table: UniqueTable) -> Exercise:
     for sign, key, value in zip(("", *expression.signs), keys, values, strict=False):
         parts += [Part(sign, sign)] if sign else []
         parts.append(Part(str(value), str(value)) if key is None else Part(written(key), f"<{key}{value:05d}"))
-    return (*parts, Part("=", "="), Part(said := "".join(restated(expression)), said, learnt=True))
+    told = working(expression) if rng.random() < _WHOLE else restated(expression)
+    said = "".join(told if len(told) <= _LONGEST else restated(expression))
+    return (*parts, Part("=", "="), Part(said, said, learnt=True))
 
 
 def encode_exercises(words: PreTrainedTokenizerFast, rows: Sequence[Exercise], *, twins: bool = True) -> Batch:
