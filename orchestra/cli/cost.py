@@ -10,10 +10,10 @@ import typer
 
 from orchestra import paper
 from orchestra.cli import hub
-from orchestra.cli.wide import wide
 from orchestra.cost.asked import Asked
 from orchestra.cost.report import cost as reckon
 from orchestra.cost.tables import tables
+from orchestra.draw.console import wide
 from orchestra.errors import ComposeError
 
 _ASKED = Asked()

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from orchestra.cli.wide import wide
+from orchestra.draw.console import wide
 from orchestra.probing import ProbeSpec
 from orchestra.probing import probe as probe_layers
 from orchestra.probing.result import Probed, tables

@@ -64,12 +64,12 @@ def show(
 def _heat(model: ComposedModel, text: str, graph: Path, folder: Path) -> str:
     """Where the heat map of a question and its answer has been written, or why it has not."""
     path = folder / f"{graph.stem}-heat.png"
+    folder.mkdir(parents=True, exist_ok=True)
     try:
         plotting.check(path)
     except ComposeError as missing:
         return str(missing)
     ids, num_prompt = written(model, text)
-    folder.mkdir(parents=True, exist_ok=True)
     model.contributions(ids[:, :-1], prompt_length=num_prompt).plot(path)
     return str(path)
 
