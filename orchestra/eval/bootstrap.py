@@ -52,8 +52,11 @@ def _scorer(items: Sequence[Any], aggregate: Aggregate) -> Callable[[NDArray[np.
 
 
 def _corpus_scorer(items: Sequence[Any], metric: Any) -> Callable[[NDArray[np.int64]], float]:
-    """Sums what sacrebleu has counted in each record once, as its own bootstrap does."""
+    """Sums what sacrebleu has counted in each record once, as its own bootstrap does.
+
+    Of records with different numbers of references, as many of each are read as the fewest have: so the harness does.
+    """
     references = [[one] if isinstance(one, str) else list(one) for one, _ in items]
     answers = [one if isinstance(one, str) else one[0] for _, one in items]
-    counted = np.array(metric._extract_corpus_statistics(answers, list(zip(*references, strict=True))))
+    counted = np.array(metric._extract_corpus_statistics(answers, list(zip(*references, strict=False))))
     return lambda some: float(metric._compute_score_from_stats(counted[some].sum(0).tolist()).score)

@@ -52,9 +52,12 @@ def run(program: str, limits: Limits = LIMITS) -> Outcome:
     word = secrets.token_hex(16)
     told = {"program": program, "word": word, "verdict": _VERDICT, "limits": _rlimits(limits)}
     asked = json.dumps(told).encode()
-    with tempfile.TemporaryDirectory(prefix="orchestra-", ignore_cleanup_errors=True) as folder:
-        ended = _finished(folder, asked, limits.time_s)
-        found = _verdict(Path(folder) / _VERDICT)
+    folder = tempfile.TemporaryDirectory(prefix="orchestra-", ignore_cleanup_errors=True)
+    try:
+        ended = _finished(folder.name, asked, limits.time_s)
+        found = _verdict(Path(folder.name) / _VERDICT)
+    finally:
+        _remove(folder)
     if ended is None:
         return Outcome(passed=False, why=f"it ran longer than {limits.time_s:g} s")
     if found == word and ended == 0:
@@ -97,6 +100,14 @@ def _finished(folder: str, asked: bytes, time_s: float) -> int | None:
         process.wait()
 
 
+def _remove(folder: tempfile.TemporaryDirectory[str]) -> None:
+    """Remove a folder, also one that holds folders in each other deeper than Python goes (3.11: by calling itself)."""
+    try:
+        folder.cleanup()
+    except RecursionError:
+        subprocess.run(["rm", "-rf", "--", folder.name], check=False, stderr=subprocess.DEVNULL)
+
+
 def _verdict(path: Path) -> str:
     try:
         return read_text(path, 4096)
@@ -106,7 +117,8 @@ def _verdict(path: Path) -> str:
 
 def _ending(status: int) -> str:
     if status < 0:
-        return f"it was stopped by {signal.Signals(-status).name}"
+        known = -status in signal.Signals.__members__.values()  # real-time signals have no names
+        return f"it was stopped by {signal.Signals(-status).name if known else f'signal {-status}'}"
     return f"it left with exit status {status}"
 
 

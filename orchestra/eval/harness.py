@@ -20,6 +20,7 @@ from lm_eval.tasks import TaskManager
 from lm_eval.utils import simple_parse_args_string
 
 from orchestra.errors import EvalError
+from orchestra.eval import answers
 from orchestra.eval.records import FORMS
 from orchestra.eval.spec import EvalSpec
 from orchestra.eval.splits import TASKS
@@ -63,7 +64,7 @@ def load_tasks(spec: EvalSpec) -> Loaded:
             loaded: Loaded = manager.load(_known(manager, names))
         except (OSError, ValueError) as error:  # no Hub, no such data set, no such metric, a task named twice
             raise EvalError(f"tasks cannot be loaded: {error}") from error
-    unsafe = sorted(name for name, task in loaded["tasks"].items() if getattr(task, "UNSAFE_CODE", False))
+    unsafe = sorted(name for name, task in loaded["tasks"].items() if _is_unsafe(task))
     if unsafe and not spec.confirm_run_unsafe_code:
         raise EvalError(
             f"{', '.join(unsafe)}: runs programs that the model writes, on this machine. docs/evaluation.md says what "
@@ -77,7 +78,7 @@ def load_tasks(spec: EvalSpec) -> Loaded:
 
 def runs_programs(loaded: Loaded) -> bool:
     """Whether a task of ours runs what the model writes; the harness' own do so by means of their own."""
-    return any(_reads(task) and getattr(task, "UNSAFE_CODE", False) for task in loaded["tasks"].values())
+    return any(_reads(task) and _is_unsafe(task) for task in loaded["tasks"].values())
 
 
 def ask(model: Any, loaded: Loaded, spec: EvalSpec) -> Results:
@@ -195,6 +196,12 @@ def _reads(task: Any) -> str | None:
     """Whose records a task reads from a file of the user's."""
     name = (task.get_config("dataset_kwargs") or {}).get("of")
     return name if name in FORMS else None
+
+
+def _is_unsafe(task: Any) -> bool:
+    """Whether a task runs what a model writes: it says so, or is scored by one of our functions that do."""
+    scored = task.get_config("process_results")
+    return getattr(task, "UNSAFE_CODE", False) or scored in (answers.completes, answers.solves)
 
 
 def _set(task: Any, spec: EvalSpec) -> None:

@@ -141,7 +141,8 @@ def _parsed(line: str, form: Form) -> tuple[Record, list[str]]:
         if other in given and name not in given:
             given[name] = given.pop(other)
     optional = form.optional or {}
-    record = {name: given.get(name, optional[name][1] if name in optional else None) for name in _names(form)}
+    told = {name: value for name, value in given.items() if value is not None or name not in optional}
+    record = {name: told.get(name, optional[name][1] if name in optional else None) for name in _names(form)}
     return record, list(_problems(given, form))
 
 

@@ -23,7 +23,8 @@ def evaluate(model: ComposedModel, spec: EvalSpec, tell: Callable[[str], None] =
         tell: is told what goes on.
 
     Raises:
-        EvalError: the extra `eval` is not installed, or a task or a setting is not as it should be.
+        EvalError: the extra `eval` is not installed, a task or a setting is not as it should be, or nothing can be
+            written where `output` says; all that before a record is asked.
         DataError: a record of a file is malformed.
     """
     missing = [name for name in NEEDED if find_spec(name) is None]
@@ -36,6 +37,11 @@ def evaluate(model: ComposedModel, spec: EvalSpec, tell: Callable[[str], None] =
     if harness.runs_programs(loaded):
         for risk in executor.check():
             tell(f"warning: {risk}")
+    if spec.output is not None:
+        try:
+            spec.output.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise EvalError(f"--output {spec.output}: {error.strerror}.") from error
     results = []
     for number, row in enumerate(rows, start=1):
         tell(f"{number} of {len(rows)}: {row.name}")
@@ -47,7 +53,6 @@ def evaluate(model: ComposedModel, spec: EvalSpec, tell: Callable[[str], None] =
         scores=tuple(scores.scores(rows, results, loaded, times=spec.bootstrap, seed=spec.seed)),
     )
     if spec.output is not None:
-        spec.output.mkdir(parents=True, exist_ok=True)
         write_atomically(spec.output / "table.md", table.markdown(found))
         write_atomically(spec.output / "table.json", json.dumps(found.record(), indent=2) + "\n")
         machine = harness.environment(asked)

@@ -38,6 +38,14 @@ def test_a_corpus_drawn_again_scores_what_the_harness_says_of_it(aggregate: Any,
     assert len(set(short)) > 1
 
 
+def test_of_records_with_different_numbers_of_references_as_many_count_as_the_fewest_have() -> None:
+    items = [([gold, f"{gold} too"], [said]) for gold, said in corpus(13)]
+    ragged = [(golds[: 1 + at % 2], said) for at, (golds, said) in enumerate(items)]
+    fewest = [(golds[:1], said) for golds, said in items]
+    assert metrics.chrf(ragged) == metrics.chrf(fewest)
+    assert draws(ragged, metrics.chrf, times=7, seed=5) == pytest.approx(draws(fewest, metrics.chrf, times=7, seed=5))
+
+
 def test_a_mean_drawn_again_is_the_mean_of_what_is_drawn() -> None:
     items = [0.0, 1.0, 1.0, 0.0, 1.0]
     assert draws(items, metrics.mean, times=50, seed=2) == pytest.approx(

@@ -58,6 +58,7 @@ def test_a_harmless_program_passes(program: str) -> None:
         ("raise SystemExit(3)", "it left with exit status 3"),
         ("raise KeyboardInterrupt", "KeyboardInterrupt: "),
         ("import os; os.abort()", "it was stopped by SIGABRT"),
+        ("import signal; signal.raise_signal(40)", "it was stopped by signal 40"),
         ("input()", "EOFError: EOF when reading a line"),
         ("x = bytearray(1 << 30)", "MemoryError: "),
         ("open('big', 'wb').write(b'x' * 2_000_000)", "OSError: [Errno 27] File too large"),
@@ -142,6 +143,12 @@ def test_no_other_program_is_executed() -> None:
 def test_no_folder_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     run("import os; os.mkdir('d'); open('d/a', 'w'); os.symlink('/', 'root'); os.chmod('d', 0)", PATIENT)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folders_in_each_other_without_end_are_removed_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert run("import os\nfor _ in range(1500): os.mkdir('a'); os.chdir('a')", PATIENT).passed
     assert list(tmp_path.iterdir()) == []
 
 

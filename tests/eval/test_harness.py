@@ -4,6 +4,7 @@ import json
 import logging
 import random
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from lm_eval.tasks import TaskManager
 
 from orchestra.errors import DataError, EvalError
 from orchestra.eval import harness
-from orchestra.eval.harness import ask, language_model, load_tasks, save, seeded
+from orchestra.eval.harness import ask, language_model, load_tasks, runs_programs, save, seeded
 from orchestra.eval.records import FORMS
 from orchestra.eval.spec import EvalSpec
 from orchestra.eval.splits import TASKS
@@ -205,6 +206,24 @@ def test_no_program_is_run_that_nobody_has_confirmed(task: str, tmp_path: Path) 
     )
     with pytest.raises(EvalError, match=f"^{re.escape(message)}$"):
         load_tasks(EvalSpec(tasks=(task,), data={"": jsonl(tmp_path / "records", records)}))
+
+
+def test_a_task_of_ones_own_that_runs_programs_needs_the_same_whether_it_says_so_or_not(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(
+        "task: mine\n"
+        "custom_dataset: !function orchestra.eval.splits.from_file\n"
+        "dataset_kwargs: {of: code_completion}\n"
+        "test_split: test\n"
+        "output_type: generate_until\n"
+        "doc_to_text: prompt\n"
+        "doc_to_target: canonical_solution\n"
+        "process_results: !function orchestra.eval.answers.completes\n"
+        "metric_list: [{metric: 'pass@1', aggregation: mean, higher_is_better: true}]\n"
+    )
+    spec = EvalSpec(tasks=(str(tmp_path / "mine.yaml"),), data={"": jsonl(tmp_path / "records", COMPLETIONS)})
+    with pytest.raises(EvalError, match=r"^mine: runs programs that the model writes, on this machine\."):
+        load_tasks(spec)
+    assert runs_programs(load_tasks(replace(spec, confirm_run_unsafe_code=True)))
 
 
 def test_docstrings_are_scored_by_chrf(tmp_path: Path) -> None:

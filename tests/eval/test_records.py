@@ -41,6 +41,12 @@ def test_both_halves_of_mbpp_become_alike(tmp_path: Path) -> None:
     assert sanitized["test_imports"] == ["import math"]
 
 
+def test_a_field_that_may_be_missing_may_be_null(tmp_path: Path) -> None:
+    nulls = {**PROGRAMS[0], "test_setup_code": None, "test_imports": None}
+    [found] = read(jsonl(tmp_path / "file.jsonl", [nulls]), "text_to_code")
+    assert (found["test_setup_code"], found["test_imports"]) == ("", [])
+
+
 def test_blank_lines_byte_order_marks_and_odd_line_ends_in_strings_are_no_records(tmp_path: Path) -> None:
     path = tmp_path / "file.jsonl"
     path.write_text('\ufeff{"source": "a\u2028b", "english": "c"}\r\n\n  \n', encoding="utf-8")

@@ -34,6 +34,15 @@ def results() -> dict[str, Any]:
     return {}
 
 
+def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_asked(
+    trio: ComposedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(harness, "ask", None)
+    with pytest.raises(EvalError, match=f"^--output {tmp_path}/file: File exists\\.$"):
+        evaluate(trio, EvalSpec(tasks=("trio_kv",), limit=2, output=tmp_path / "file"))
+
+
 @pytest.fixture(scope="module")
 def found(trio: ComposedModel, results: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
     """A task to write and one to choose, of mixed questions, with each augment off; and the harness' own samples."""
