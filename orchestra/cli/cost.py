@@ -13,7 +13,7 @@ from orchestra.cli import hub
 from orchestra.cost.asked import Asked
 from orchestra.cost.report import cost as reckon
 from orchestra.cost.tables import tables
-from orchestra.draw.console import wide
+from orchestra.draw.console import show
 from orchestra.errors import ComposeError
 
 _ASKED = Asked()
@@ -47,9 +47,7 @@ def cost(
     if as_json:
         typer.echo(json.dumps(found.as_json() | ({"measured": taken.as_json()} if measure else {}), indent=2))
         return
-    console = wide()
-    for part in (*tables(found), *(measured.tables(taken) if measure else ())):
-        console.print(part)
+    show((*tables(found), *(measured.tables(taken) if measure else ())))
 
 
 def ratios(words: Iterable[str]) -> dict[str, float]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from orchestra.draw.console import wide
+from orchestra.draw.console import show, wide
 from orchestra.probing import ProbeSpec
 from orchestra.probing import probe as probe_layers
 from orchestra.probing.result import Probed, tables
@@ -50,9 +50,8 @@ def probe(
 
 
 def _print(found: Probed) -> None:
+    show(tables(found))
     console = wide()
-    for part in tables(found):
-        console.print(part)
     for name, pairs in found.pairs.items():
         if pairs:
             bridges = json.dumps({"pairs": [dataclasses.asdict(pair) for pair in pairs]})

@@ -98,16 +98,30 @@ def _number(config: Config, *names: str, default: int = 0) -> int:
 
 def _windows(text: Config, number: int) -> list[int | None]:
     """How far back each layer attends, as transformers' cache of that config keeps it; None: to all."""
-    window, kind = _number(text, "sliding_window"), str(text["model_type"])
+    kind = str(text["model_type"])
+    window = _number({"sliding_window": _WINDOWS.get(kind), **text}, "sliding_window")
     if not window or not text.get("use_sliding_window", kind not in _ASKED_TO_SLIDE):
         return [None] * number
     types = text.get("layer_types")
-    if not isinstance(types, list) or len(types) != number:
-        every = _number(text, "sliding_window_pattern", default=_FULL_EVERY.get(kind, 0))
-        first = _number(text, "max_window_layers", default=_FIRST_TO_SLIDE) if kind in _ASKED_TO_SLIDE else 0
-        slides = [index >= first and not (every and (index + 1) % every == 0) for index in range(number)]
-        types = ["sliding_attention" if slide else "full" for slide in slides]
-    return [window if kind == "sliding_attention" else None for kind in types]
+    if isinstance(types, list) and len(types) == number:
+        return [window if each == "sliding_attention" else None for each in types]
+    return [window if _slides(text, kind, index) else None for index in range(number)]
+
+
+def _slides(text: Config, kind: str, index: int) -> bool:
+    """Whether a layer attends to a window, where a config does not list which do."""
+    first = _number(text, "max_window_layers", default=28)
+    if kind in ("qwen2", "qwen3"):
+        return index >= first
+    if kind == "qwen2_moe":
+        return index % 2 == 0 and index < first
+    if kind == "smollm3":  # those without rotary positions
+        rotary = text.get("no_rope_layers")
+        if isinstance(rotary, list) and index < len(rotary):
+            return not rotary[index]
+        return (index + 1) % _number(text, "no_rope_layer_interval", default=4) == 0
+    every = _number(text, "sliding_window_pattern", default=_FULL_EVERY.get(kind, 0))
+    return not (every and (index + 1) % every == 0)
 
 
 def _separate(sizes: _Sizes) -> tuple[Map, ...]:
@@ -226,7 +240,11 @@ _TIED = frozenset(
     ],
 )
 """Those whose head is their table of tokens unless their config says otherwise."""
-_ASKED_TO_SLIDE, _FIRST_TO_SLIDE = ("qwen2", "qwen3"), 28
-"""Those whose layers slide only if their config says so, and from which layer on, where it does not say that."""
+_ASKED_TO_SLIDE = frozenset(["qwen2", "qwen2_moe", "qwen3", "qwen3_moe", "smollm3"])
+"""Those whose layers slide only if their config says so."""
+_WINDOWS = dict.fromkeys(
+    ("cohere2", "gemma2", "gemma3_text", "mistral", "olmo3", "qwen2", "qwen2_moe", "qwen3", "qwen3_moe"), 4096
+)
+"""How far those see that slide where their config has no such field."""
 _FULL_EVERY = {"gemma2": 2, "gemma3_text": 6, "cohere2": 4, "olmo3": 4, "gpt_oss": 2}
 """Every so many layers one attends to all, where a config does not say which."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 from orchestra.cost.asked import Asked
 from orchestra.cost.flops import asking_flops, folding_flops, model_flops, reading_flops
@@ -64,7 +65,7 @@ def read(planned: Plan, asked: Asked, node: Node) -> float:
 
 def anchor_flops(planned: Plan, shapes: Shapes, asked: Asked) -> Flops:
     """The anchor alone."""
-    return _over(planned, asked, lambda block: _whole(shapes[ANCHOR], ANCHOR, block, heads=1))
+    return _over(planned, shapes, asked, lambda block: _whole(shapes[ANCHOR], ANCHOR, block, heads=1))
 
 
 def augment_flops(planned: Plan, shapes: Shapes, asked: Asked, name: str) -> Flops:
@@ -73,7 +74,7 @@ def augment_flops(planned: Plan, shapes: Shapes, asked: Asked, name: str) -> Flo
         return Flops(prompt=0, token=0)
     sites = sites_of(planned, name)
     shape = part(planned, shapes, name)
-    found = _over(planned, asked, lambda block: _whole(shape, name, block) + _bridges(sites, block))
+    found = _over(planned, shapes, asked, lambda block: _whole(shape, name, block) + _bridges(sites, block))
     folding = sum(map(folding_flops, sites)) / asked.batch
     return Flops(prompt=found.prompt + folding, token=found.token)
 
@@ -82,7 +83,8 @@ def lora_flops(planned: Plan, shapes: Shapes, asked: Asked, rank: int) -> Flops:
     """The anchor with adapters of this rank beside its maps."""
     adapters = 2 * rank * rank_params(shapes[ANCHOR])
     return _over(
-        planned, asked, lambda block: _whole(shapes[ANCHOR], ANCHOR, block, heads=1) + adapters * block.new[ANCHOR]
+        *(planned, shapes, asked),
+        lambda block: _whole(shapes[ANCHOR], ANCHOR, block, heads=1) + adapters * block.new[ANCHOR],
     )
 
 
@@ -96,7 +98,7 @@ def whole_flops(planned: Plan, shapes: Shapes, asked: Asked, node: Node) -> Flop
     # by itself it reads what it writes, whatever it reads in the composition
     return Flops(
         prompt=flops(prompt_block(planned, asked)),
-        token=_mean(asked, lambda past: flops(_refreshed(asked, node, past))),
+        token=_mean(planned, shapes, asked, lambda past: flops(_refreshed(asked, node, past))),
     )
 
 
@@ -130,14 +132,29 @@ def _refreshed(asked: Asked, node: Node, past: int) -> Block:
     )
 
 
-def _over(planned: Plan, asked: Asked, flops: Callable[[Block], float]) -> Flops:
-    token = _mean(asked, lambda past: flops(token_block(planned, asked, past)))
+def _over(planned: Plan, shapes: Shapes, asked: Asked, flops: Callable[[Block], float]) -> Flops:
+    token = _mean(planned, shapes, asked, lambda past: flops(token_block(planned, asked, past)))
     return Flops(prompt=flops(prompt_block(planned, asked)), token=token)
 
 
-def _mean(asked: Asked, flops: Callable[[int], float]) -> float:
-    """Over the tokens behind the prompt."""
-    return sum(flops(past) for past in range(asked.prompt_length, asked.length)) / asked.new_tokens
+def _mean(planned: Plan, shapes: Shapes, asked: Asked, flops: Callable[[int], float]) -> float:
+    """Over the tokens behind the prompt. As long as no window fills, each costs as much more as the one before did."""
+    twice: float = 0
+    ends = [end for end in _filled(planned, shapes, asked) if asked.prompt_length <= end < asked.length - 1]
+    for before, last in pairwise([asked.prompt_length - 1, *ends, asked.length - 1]):
+        twice += (last - before) * (flops(before + 1) + flops(last))
+    return twice / (2 * asked.new_tokens)
+
+
+def _filled(planned: Plan, shapes: Shapes, asked: Asked) -> list[int]:
+    """The last token of the anchor before each window is full, in order."""
+    found = {
+        int((layer.window - 1) / asked.tokens(node, 1))
+        for node in (planned.graph.anchor, *planned.graph.augments)
+        for layer in shapes[node.name].layers
+        if layer.window is not None
+    }
+    return sorted(found)
 
 
 def _whole(shape: Shape, name: str, block: Block, *, heads: float = 0) -> float:

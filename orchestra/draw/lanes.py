@@ -1,4 +1,7 @@
-"""Where an arrow runs: straight across the gap to the next column, and past boxes in between, above or below them."""
+"""Where an arrow runs: straight across the gap to the next column, and past boxes in between, above or below them.
+
+Between two boxes is room for so many; above and below all of them, for any number.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -7,6 +10,7 @@ from itertools import pairwise
 Point = tuple[float, float]
 _CLEAR = 12.0  # between a box and an arrow that runs by
 _NEXT = 6.0  # between two arrows that run by
+_LEAST = 3.0  # between a box and an arrow that runs by with others
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,14 +28,23 @@ class Column:
 
     def lane(self, wanted: float) -> float:
         """The height nearest to the one wanted at which an arrow may run by."""
-        middles = [(above + below) / 2 for (_, above), (below, _) in pairwise(self.boxes)]
-        free = [self.boxes[0][0] - _CLEAR, *middles, self.boxes[-1][1] + _CLEAR]
-        height = min(free, key=lambda one: abs(one - wanted))
+        top, bottom = self.boxes[0][0] - _CLEAR, self.boxes[-1][1] + _CLEAR
+        middles = [(above + below) / 2 for (_, above), (below, _) in pairwise(self.boxes) if self._room(above, below)]
+        height = min([top, *middles, bottom], key=lambda one: abs(one - wanted))
         count = self.used[height] = self.used.get(height, 0) + 1
-        away = count // 2 * (-_NEXT if count % 2 else _NEXT)
         if height in middles:
-            return height + away
-        return height - (count - 1) * _NEXT if height == free[0] else height + (count - 1) * _NEXT
+            return height + _aside(count)
+        return height - (count - 1) * _NEXT if height == top else height + (count - 1) * _NEXT
+
+    def _room(self, above: float, below: float) -> bool:
+        """Whether one more arrow fits between two boxes."""
+        away = _aside(self.used.get((above + below) / 2, 0) + 1)
+        return abs(away) + _LEAST <= (below - above) / 2
+
+
+def _aside(count: int) -> float:
+    """How far the arrow of this number, counted from 1, runs from the middle between two boxes."""
+    return count // 2 * (-_NEXT if count % 2 else _NEXT)
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,11 +42,27 @@ def check_folder(path: Path) -> None:
 
 
 @contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Name the file if the system does not let the block write it.
+
+    Raises:
+        ComposeError: it does not.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise ComposeError(f"{path}: cannot be written: {error.strerror or error}.") from error
+
+
+@contextmanager
 def sheet(path: Path, size: tuple[float, float], *, dpi: float = 110) -> "Iterator[Figure]":
     """An empty figure, written when the block ends: the same bytes for the same figure, and dollars are dollars.
 
     Args:
         size: width and height in inches.
+
+    Raises:
+        ComposeError: the file cannot be written.
     """
     import matplotlib as mpl
     from matplotlib.figure import Figure
@@ -55,7 +71,8 @@ def sheet(path: Path, size: tuple[float, float], *, dpi: float = 110) -> "Iterat
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=size)
         yield figure
-        figure.savefig(path, dpi=dpi, metadata=about)
+        with writing(path):
+            figure.savefig(path, dpi=dpi, metadata=about)
 
 
 def legible(text: str) -> str:

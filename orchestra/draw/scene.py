@@ -4,7 +4,7 @@ The anchor stands in the middle. Augments that feed it stand beside it, above ea
 further out, on the side of what they feed.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import networkx as nx
@@ -18,6 +18,7 @@ from orchestra.wiring import ANCHOR
 GAP = 132.0  # between columns
 MARGIN = 34.0
 _BETWEEN = 30.0  # boxes of one column
+_EDGE = 4.0  # of the picture and an arrow
 _NOTE = 24.0
 
 
@@ -71,28 +72,46 @@ def scene(plan: Plan, gates: Mapping[Site, float] | None = None) -> Scene:
         gates: how far bridges are open, as a mean, of those of which it is known; the widest open is drawn thickest.
     """
     graph, known = plan.graph, gates or {}
-    columns = _columns(graph)
-    stacked: dict[int, list[Model]] = {column: [] for column in sorted(columns.values())}
-    for box in boxes(plan, columns):
-        stacked[box.column].append(box)
-    tallest = max(sum(box.height + _BETWEEN for box in column) - _BETWEEN for column in stacked.values())
-    placed: dict[str, Model] = {}
-    for number in sorted(stacked, key=abs):  # what is fed first: its feeders stand in its order
-        column = sorted(stacked[number], key=lambda box: _rank(graph, box.name, placed))
-        top = MARGIN + (tallest - sum(box.height + _BETWEEN for box in column) + _BETWEEN) / 2
-        for box in column:
-            left = MARGIN + (number - min(stacked)) * (WIDTH + GAP)
-            placed[box.name] = _moved(box, left, top)
-            top += box.height + _BETWEEN
+    placed = _placed(graph, tuple(boxes(plan, _columns(graph))))
+    above = max(0.0, _EDGE - min(_heights(_arrows(graph, placed, known)), default=_EDGE))
+    placed = {name: _moved(box, 0, above) for name, box in placed.items()}
+    arrows = tuple(_arrows(graph, placed, known))
+    bottom = max(box.top + box.height for box in placed.values()) + MARGIN
     note = _note(known, len(graph.sites))
     return Scene(
         title=graph.description or "An Orchestra graph",
-        width=2 * MARGIN + len(stacked) * (WIDTH + GAP) - GAP,
-        height=2 * MARGIN + tallest + (_NOTE if note else 0),
+        width=max(box.left for box in placed.values()) + WIDTH + MARGIN,
+        height=max([bottom, *(height + _EDGE for height in _heights(arrows))]) + (_NOTE if note else 0),
         models=tuple(placed[name] for name in (ANCHOR, *(node.name for node in graph.augments))),
-        arrows=tuple(_arrows(graph, placed, known)),
+        arrows=arrows,
         note=note,
     )
+
+
+def _placed(graph: Graph, models: Sequence[Model]) -> dict[str, Model]:
+    """Models in their columns, each column in the middle of the tallest."""
+    stacked: dict[int, list[Model]] = {}
+    for box in models:
+        stacked.setdefault(box.column, []).append(box)
+    tallest = max(map(_tall, stacked.values()))
+    placed: dict[str, Model] = {}
+    for number in sorted(sorted(stacked), key=abs):  # what is fed first: its feeders stand in its order
+        top = MARGIN + (tallest - _tall(stacked[number])) / 2
+        for box in sorted(stacked[number], key=lambda box: _rank(graph, box.name, placed)):
+            placed[box.name] = _moved(box, MARGIN + (number - min(stacked)) * (WIDTH + GAP), top)
+            top += box.height + _BETWEEN
+    return placed
+
+
+def _tall(column: Sequence[Model]) -> float:
+    return sum(box.height + _BETWEEN for box in column) - _BETWEEN
+
+
+def _heights(arrows: Iterable[Arrow]) -> Iterator[float]:
+    """The upper and the lower edge of every arrow: a curve runs between the heights of its points."""
+    for arrow in arrows:
+        heights = [y for curve in arrow.path.curves for _, y in curve]
+        yield from (min(heights) - arrow.width / 2, max(heights) + arrow.width / 2)
 
 
 def _columns(graph: Graph) -> dict[str, int]:
@@ -112,9 +131,9 @@ def _columns(graph: Graph) -> dict[str, int]:
     return columns
 
 
-def _moved(box: Model, left: float, top: float) -> Model:
-    rows = tuple(replace(row, top=row.top + top) for row in box.rows)
-    return replace(box, left=left, top=top, rows=rows)
+def _moved(box: Model, right: float, down: float) -> Model:
+    rows = tuple(replace(row, top=row.top + down) for row in box.rows)
+    return replace(box, left=box.left + right, top=box.top + down, rows=rows)
 
 
 def _rank(graph: Graph, name: str, placed: Mapping[str, Model]) -> tuple[float, str]:

@@ -33,11 +33,13 @@ def write(plan: Plan, path: Path, gates: Mapping[Site, float] | None = None) -> 
         gates: how far bridges are open, as a mean, of those of which it is known; the widest open is drawn thickest.
 
     Raises:
-        ComposeError: as `check`.
+        ComposeError: as `check`, or the file cannot be written.
     """
     check(path)
     draw = _TEXTS.get(path.suffix.lower())
     if draw is None:
         picture(plan, path, gates)
     else:
-        path.write_text(draw(plan, gates), encoding="utf-8")
+        content = draw(plan, gates)
+        with plotting.writing(path):
+            path.write_text(content, encoding="utf-8")

@@ -133,12 +133,12 @@ def _problems(found: dict[str, Any]) -> Iterator[str]:
     else:
         text = found.get("prompt", found.get("text"))
         for index, span in enumerate(spans):
-            yield from _span_problems(f"spans.{index}", span, len(text) if isinstance(text, str) else 0)
+            yield from _span_problems(f"spans.{index}", span, len(text) if isinstance(text, str) else None)
         if not spans and not {"completion", "label"} & found.keys():
             yield "says nothing that could be told: give it a 'completion', a 'label' or 'spans'."
 
 
-def _span_problems(where: str, span: Any, length: int) -> Iterator[str]:
+def _span_problems(where: str, span: Any, length: int | None) -> Iterator[str]:
     if not isinstance(span, dict) or span.keys() != {*_SPAN}:
         yield f"'{where}' is {_show(span)}; a span is {{'start', 'end', 'label'}}."
         return
@@ -148,7 +148,7 @@ def _span_problems(where: str, span: Any, length: int) -> Iterator[str]:
         if type(value) is not int:
             yield f"'{where}.{name}' is {_show(value)}; it counts characters."
             return
-    if not 0 <= start < end <= length:
+    if length is not None and not 0 <= start < end <= length:
         yield f"'{where}' goes from {start} to {end}, and the text has {length} characters."
 
 

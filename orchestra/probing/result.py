@@ -42,6 +42,8 @@ class Places:
         kind: "prompt", the last token of prompts; "spans", the last tokens of spans.
         num_fit, num_held: places fitted on, and scored on.
         num_labels: different labels that were fitted on.
+        num_tokens: different tokens of the anchor that labels begin with, on both sides; if it is one, there is nothing
+            for R² to explain.
         known: how often a held-out label is one of these: no probe tells more.
         most_frequent: how often it is the most frequent of these: what a probe of nothing tells.
         layers: by model, the anchor among them: what it knows without bridges.
@@ -52,6 +54,7 @@ class Places:
     num_fit: int
     num_held: int
     num_labels: int
+    num_tokens: int
     known: float
     most_frequent: Interval
     layers: Mapping[str, tuple[LayerScore, ...]]
@@ -80,6 +83,8 @@ def tables(found: Probed) -> Iterator[Table | Text]:
         yield Text(f"{where}: {places.num_fit} + {places.num_held} places")
         yield Text(f"Of the held-out labels {places.known:.2f} are among the {places.num_labels} that were fitted on,")
         yield Text(f"and {places.most_frequent} are the most frequent of these")
+        if places.num_tokens == 1:
+            yield Text("All labels begin with the same token of the anchor: R² and nearest say nothing")
         yield _table(places)
         for name, more in places.adds.items():
             yield Text(f"Beside the anchor's best state, that of {name} adds {more} to R²")

@@ -47,8 +47,9 @@ def probe(source: str | Path | Mapping[str, Any] | ComposedModel, spec: ProbeSpe
     model = source if isinstance(source, ComposedModel) else load(source)
     names = _chosen(model, spec.augments)
     texts = _encoded(model, spec, seen, held, path)
+    kinds = _kinds(spec, texts, len(seen))
     found = {name: states(model, name, texts, batch_size=spec.batch_size) for name in (*names, ANCHOR)}
-    places = tuple(_scored(model, spec, texts, found, kind, len(seen)) for kind in _kinds(spec, texts, len(seen)))
+    places = tuple(_scored(model, spec, texts, found, kind, len(seen)) for kind in kinds)
     depth = model.plan.graph.anchor.facts.num_layers
     pairs = {
         name: propose(
@@ -163,6 +164,7 @@ def _scored(model: ComposedModel, spec: ProbeSpec, texts: Texts, found: States, 
         num_fit=len(parts.fit),
         num_held=len(parts.held),
         num_labels=goals.num_labels,
+        num_tokens=len(goals.tokens.unique()),
         known=goals.known,
         most_frequent=_intervals(sums, right, ones)[0],
         layers=scores,

@@ -55,6 +55,15 @@ def test_into_a_pipe_no_word_is_broken(run: Run, monkeypatch: pytest.MonkeyPatch
     assert {"composition", "fine-tuned anchor", "parameters"} <= set(re.split(" *[│┃] *", done.out))
 
 
+def test_eighty_columns_are_enough_to_break_no_word(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = run("cost", graph_file(tmp_path, kv={"model": "kv"})).out.splitlines()
+    drawn = [line for line in lines if line[0] in "┏│┃└"]
+    assert max(map(len, drawn)) <= 80
+    cells = set(re.split(" *[│┃] *", "\n".join(drawn)))
+    assert {"composition", "fine-tuned anchor", "parameters", "backward", "gradients", "optimizer"} <= cells
+
+
 def test_as_json_it_is_the_whole_of_it(run: Run, tmp_path: Path) -> None:
     found = json.loads(run("cost", graph_file(tmp_path), "--json", "--batch", 3).out)
     assert set(found) == {"asked", "held", "lora", "rows", "train", "notes"}

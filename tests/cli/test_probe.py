@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,17 @@ def test_what_layers_hold_is_a_table_and_bridges_to_paste(run: Run, loud_graph: 
     assert any("kv 0" in line and "1.00 [1.00, 1.00]" in line for line in lines)
     assert not any("tetum" in line for line in lines)  # it is off
     assert lines[-1] == '"kv": no layer explains what the anchor does not know; no bridges are proposed.'
+
+
+def test_labels_that_all_begin_alike_are_said_to_explain_nothing(run: Run, loud_graph: Path, records: Path) -> None:
+    said = "All labels begin with the same token of the anchor: R² and nearest say nothing"
+    assert said not in run("probe", loud_graph, "--data", records, "--resamples", 100).out
+    records.write_text(re.sub(r'"completion": "(w4\d)"', r'"label": "w3 \1"', records.read_text()))
+    done = run("probe", loud_graph, "--data", records, "--resamples", 100)
+    assert said in done.out.splitlines()
+    assert any(
+        "kv 0" in line and "1.00 [1.00, 1.00] │ - │" in re.sub(" +", " ", line) for line in done.out.splitlines()
+    )
 
 
 def test_bridges_are_printed_as_they_are_pasted(

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, Qwen2MoeConfig, Qwen3MoeConfig
+from transformers import CONFIG_MAPPING, AutoModelForCausalLM, DynamicCache, Qwen2MoeConfig, Qwen3MoeConfig
 
 from orchestra.cost.config import shape
 from orchestra.cost.flops import model_flops
@@ -86,6 +86,37 @@ def test_windows_are_those_of_the_layers_that_slide(fields: dict[str, Any], wind
     plain = {"model_type": "llama", "hidden_size": 22, "num_hidden_layers": 6, "num_attention_heads": 11}
     found = shape({**plain, "vocab_size": 97, "intermediate_size": 29, **fields})
     assert [layer.window for layer in found.layers] == windows
+
+
+ASKED: dict[str, Any] = {"sliding_window": WINDOW, "use_sliding_window": True}
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        *[
+            (kind, {})
+            for kind in ("cohere2", "gemma2", "gemma3_text", "mistral", "mixtral", "olmo3", "qwen2", "smollm3")
+        ],
+        *[(kind, ASKED) for kind in ("qwen2_moe", "qwen3_moe", "smollm3")],
+        *[(kind, {**ASKED, "max_window_layers": 4}) for kind in ("qwen2", "qwen2_moe", "qwen3")],
+        *[(kind, {"sliding_window": WINDOW}) for kind in ("qwen2_moe", "qwen3_moe", "smollm3", "phi3", "starcoder2")],
+        ("qwen3", {"use_sliding_window": True, "max_window_layers": 4}),
+        ("smollm3", {**ASKED, "no_rope_layers": [1, 0, 0, 1, 1, 0]}),
+        ("smollm3", {**ASKED, "no_rope_layer_interval": 2}),
+    ],
+)
+def test_a_config_that_lists_no_windows_has_those_of_transformers(kind: str, fields: dict[str, Any]) -> None:
+    small: dict[str, Any] = {
+        "hidden_size": 22,
+        "num_hidden_layers": 6,
+        "num_attention_heads": 11,
+        "num_key_value_heads": 11,
+    }
+    small |= {"vocab_size": 97, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+    kept = DynamicCache(config=CONFIG_MAPPING[kind](**small, **fields))
+    windows = [getattr(layer, "sliding_window", None) for layer in kept.layers]
+    assert [layer.window for layer in shape({"model_type": kind, **small, **fields}).layers] == windows
 
 
 def test_a_config_of_several_models_is_read_for_its_text() -> None:

@@ -1,5 +1,6 @@
 """What a composition costs to run, held to what torch counts."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -171,6 +172,30 @@ def test_lora_adds_its_adapters_to_the_anchor() -> None:
     widths = sum(each.d_in + each.d_out for layer in known[ANCHOR].layers for each in layer.maps)
     assert found.prompt - plain.prompt == 2 * 5 * widths * PROMPT
     assert found.token - plain.token == pytest.approx(2 * 5 * widths)
+
+
+@pytest.mark.parametrize("ratio", [None, 0.3, 1.0, 2.5])
+@pytest.mark.parametrize(("prompt_length", "new_tokens"), [(1, 1), (1, 2), (2, 31), (5, 60), (40, 7)])
+def test_the_mean_of_a_token_is_that_of_one_after_the_other_however_far_windows_reach(
+    ratio: float | None, prompt_length: int, new_tokens: int
+) -> None:
+    composed = streamed(words=characters()) if ratio else ring(0, fresh=True)
+    planned, known = composed.plan, dict(shapes(composed))
+    for name, widths in ((ANCHOR, [5, 1]), ("near", [7, 12]), ("far", [9])):
+        if name in known:
+            layers = [replace(layer, window=width) for layer, width in zip(known[name].layers, widths, strict=False)]
+            known[name] = replace(known[name], layers=(*layers, *known[name].layers[len(layers) :]))
+    asked = Asked(prompt_length=prompt_length, new_tokens=new_tokens, tokens_per_token={"near": ratio} if ratio else {})
+
+    def costs(asked: Asked) -> list[float]:
+        found = [anchor_flops(planned, known, asked), lora_flops(planned, known, asked, 3)]
+        for node in planned.graph.augments:
+            found += [augment_flops(planned, known, asked, node.name), whole_flops(planned, known, asked, node)]
+        return [each.token for each in found]
+
+    one_by_one = [costs(replace(asked, prompt_length=prompt_length + done, new_tokens=1)) for done in range(new_tokens)]
+    means = [sum(each) / new_tokens for each in zip(*one_by_one, strict=True)]
+    assert costs(asked) == (means if ratio is None else pytest.approx(means, rel=1e-12))
 
 
 def test_longer_texts_cost_more_for_each_token() -> None:

@@ -15,6 +15,12 @@ def test_lanes_at_one_place_lie_apart_and_off_the_boxes() -> None:
     assert [column.lane(200) for _ in range(3)] == [132, 138, 144]
 
 
+def test_where_no_more_fit_between_two_boxes_the_next_runs_by_elsewhere() -> None:
+    column = Column(left=0, boxes=[*BOXES, (125.0, 150.0)])
+    assert [column.lane(66) for _ in range(6)] == [65, 71, 59, 77, 53, -2]
+    assert [column.lane(122) for _ in range(2)] == [162, 168]
+
+
 def test_an_arrow_runs_level_past_what_lies_between() -> None:
     for start, end, edges in (((0.0, 30.0), (300.0, 30.0), (100, 160)), ((300.0, 30.0), (0.0, 30.0), (160, 100))):
         path = route(start, end, [Column(left=100, boxes=[(20.0, 40.0)])], width=60)

@@ -1,5 +1,6 @@
 """Where everything stands."""
 
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
@@ -20,16 +21,26 @@ DEEP: dict[str, Any] = {
     "f": {"into": ["a", "anchor"]},
     "g": {},
 }
+LONG = replace(KV, num_layers=29)
+MANY: dict[str, Any] = {"pairs": [pair(layer, place) for place in range(5) for layer in range(3)]}
+PASSING: dict[str, dict[str, Any]] = {
+    "above": {
+        "mid": {"bridges": {"pairs": [pair(layer, 0) for layer in range(29)]}},
+        "far": {"into": {"mid": {"pairs": [pair(1, 1)]}, "anchor": {"pairs": [pair(layer, 4) for layer in range(9)]}}},
+    },
+    "between": {**{key: {} for key in "abc"}, "far": {"into": {**{key: {} for key in "abc"}, "anchor": MANY}}},
+}
 GRAPHS: dict[str, dict[str, Any]] = {
     "one": {"a": PAIRS},
     "three": dict.fromkeys("abc", PAIRS),
     "eight": dict.fromkeys("abcdefgh", PAIRS),
     "deep": DEEP,
+    **PASSING,
 }
 
 
 def placed(augments: dict[str, Any]) -> Scene:
-    models: dict[str, Any] = dict.fromkeys(augments, KV)
+    models: dict[str, Any] = dict.fromkeys(augments, KV) | dict.fromkeys({"mid", "far"} & augments.keys(), LONG)
     return scene(plan(document(**augments), **models))
 
 
@@ -73,7 +84,7 @@ def test_no_arrow_runs_over_a_box_or_out_of_the_picture(graph: str) -> None:
     for arrow in drawn.arrows:
         for x, y in points(arrow.path):
             assert 0 < x < drawn.width
-            assert 0 < y < drawn.height
+            assert arrow.width / 2 < y < drawn.height - arrow.width / 2
             for left, top, right, bottom in map(edges, drawn.models):
                 assert not (left < x < right and top < y < bottom), (graph, arrow.site)
 

@@ -59,6 +59,13 @@ def test_a_folder_that_is_not_there_is_named_before_anything_is_drawn(tmp_path: 
         check(tmp_path / name)
 
 
+@pytest.mark.parametrize("name", ["a.svg", "a.png"])
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    with pytest.raises(ComposeError, match=f"^{re.escape(str(tmp_path / name))}: cannot be written: Is a directory.$"):
+        write(PLAN, tmp_path / name)
+
+
 def test_without_matplotlib_only_texts_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     check(Path("a.svg"))

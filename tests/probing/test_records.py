@@ -57,6 +57,7 @@ def test_a_label_stands_in_for_a_completion_and_spans_beside_both(tmp_path: Path
             {"text": "ab", "spans": [{"start": 1, "end": 3, "label": "x"}]},
             "'spans.0' goes from 1 to 3, and the text has 2 characters.",
         ),
+        ({"text": 5, "spans": [{"start": 0, "end": 2, "label": "x"}]}, "'text' is 5; it must be a string."),
         (
             {"text": "ab", "spans": [{"start": 1, "end": 1, "label": "x"}]},
             "'spans.0' goes from 1 to 1, and the text has 2 characters.",

@@ -142,7 +142,10 @@ def test_texts_that_stand_there_many_times_count_once(composed: ComposedModel, t
 
 
 @pytest.mark.parametrize("apart", [False, True])
-def test_too_few_texts_with_spans_are_refused(composed: ComposedModel, tmp_path: Path, apart: bool) -> None:
+def test_too_few_texts_with_spans_are_refused_before_a_model_runs(
+    composed: ComposedModel, tmp_path: Path, apart: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr("orchestra.probing.run.states")
     path, other = write(tmp_path / "data.jsonl"), tmp_path / "eval.jsonl"
     span = {"prompt": "w11 w12 w13", "spans": [{"start": 0, "end": 3, "label": "w43"}]}
     with path.open("a") as file:
