@@ -45,7 +45,7 @@ def _small() -> Settings:
             Stage(name="learn", answers=1.5, alone=0.1, fit=_fit(3000, 160, rate=1e-3)),
             Stage(name="settle", answers=1.0, short=0.15, fit=_fit(800, 128, rate=3e-4, seed=1)),
         ),
-        bridges=Fit(steps=1300, batch=64, rate=3e-3, muon=0.0, weight_decay=0.01, warmup=50),
+        bridges=Fit(steps=1200, batch=64, rate=3e-3, muon=0.0, weight_decay=0.01, warmup=50),
         questions=500,
         table=UniqueTable(),
     )
