@@ -68,7 +68,7 @@ def experiments() -> Mapping[str, Experiment]:
             scales=(Scale.SMALL, Scale.LARGE),
         ),
         "code": Experiment(
-            about="stories15M completes, writes and explains code through a small model of Python",
+            about="SmolLM2 completes, writes and explains code through a small model of Python",
             run=partial(_contest, "code"),
             tell=lambda results: _told("code", results),
             scales=(Scale.SMALL, Scale.LARGE),

@@ -17,8 +17,8 @@ from orchestra.lab.fitting import Fit
 from orchestra.lab.weights.fetch import fetch, folder
 from orchestra.nn.bridge import Bridge
 
-ANCHOR = "stories"
-"""stories15M: a Llama of 15M parameters that has read nothing but children's stories in English."""
+ANCHOR = "smollm2"
+"""SmolLM2-135M-Instruct: reads English, and has read much code, of which this library is likely a part."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,9 +32,9 @@ class Settings:
             model as augment.
     """
 
-    train: int = 1500
-    tune: int = 100
-    test: int = 200
+    train: int = 700
+    tune: int = 40
+    test: int = 150
     epochs: int = 1
     batch: int = 8
     shots: int = 2
@@ -46,17 +46,19 @@ class Settings:
     layers: int = 4
     vocabulary: int = 4096
     length: int = 256
-    pairs: Pairs = ((1, 0), (3, 1), (3, 3))
-    itself: Pairs = ((3, 0), (5, 1), (5, 3))
+    pairs: Pairs = ((1, 0), (2, 5), (3, 10), (3, 20))
+    itself: Pairs = ((10, 0), (19, 5), (28, 10), (28, 20))
 
 
 LARGE = Settings(
     augment=Fit(steps=20_000, batch=128, rate=1e-3, warmup=500, attention="sdpa"),
     width=512,
     layers=12,
-    epochs=6,
+    train=1500,
+    test=200,
+    epochs=4,
     batch=16,
-    pairs=((7, 0), (11, 1), (11, 3)),
+    pairs=((4, 0), (7, 5), (11, 10), (11, 20)),
 )
 
 
@@ -127,8 +129,8 @@ def _rules(settings: Settings, train: Sequence[Function], tune: Sequence[Functio
         asked={task: Asked(prompts=prompts[task], most=64, stop=stops[task]) for task in TASKS},
         epochs=settings.epochs,
         batch=settings.batch,
-        tuned_rate=3e-4,
         prose=settings.prose,
+        tail="provisional",
     )
 
 

@@ -52,8 +52,8 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder where the experiment has run on a small anchor, which stays in the place of the real one."""
     base: Path = tmp_path_factory.mktemp("code")
     words = tokenizer.build()
-    small_llama(words, width=32, layers=2, inner=32, seed=0).save_pretrained(base / "stories")
-    words.save_pretrained(base / "stories")
+    small_llama(words, width=32, layers=2, inner=32, seed=0).save_pretrained(base / "smollm2")
+    words.save_pretrained(base / "smollm2")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(experiment, "fetch", lambda name: None)
         patch.setattr(experiment, "folder", lambda name: base / name)
