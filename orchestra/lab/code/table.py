@@ -25,8 +25,8 @@ _SETTING = (
     "Functions of Python's standard library that say what they do, modules held out whole. The anchor, "
     "SmolLM2-135M-Instruct, has read English and much code, likely this library too; the augment, a Llama {width} wide "
     "with {layers} layers and a tokenizer of its own, nothing but the modules that are not held out. Every row that is "
-    "trained learns from the same {train:,} functions as records of all three tasks, {epochs} times. {test} functions of "
-    "other modules are asked about, greedily."
+    "trained learns from the same {train:,} functions as records of all three tasks, {epochs} times. {test} functions "
+    "of other modules are asked about, greedily."
 )
 _MEASURES = (
     "chrF against what is written there, with 95% bootstrap intervals; in brackets after it, how much more the "
