@@ -90,6 +90,7 @@ def identity(prepared: Prepared, spec: TrainSpec, *, steps: int, global_batch: i
     nodes = [graph.anchor, *(node for node in graph.augments if node.name in prepared.on)]
     facts = {node.name: node.facts for node in nodes if node.facts.merge or Path(node.facts.source).exists()}
     readers = prompt_readers(prepared.plan, prepared.on)
+    seeds = {stack.name: stack.seed for stack in stacks(prepared.plan, prepared.augments) if stack.bundle is None}
     return {
         **{field: value for field, value in asdict(spec).items() if field not in _FREE},
         **({"prompt_only": list(readers)} if readers else {}),
@@ -98,9 +99,17 @@ def identity(prepared: Prepared, spec: TrainSpec, *, steps: int, global_batch: i
         "data_sha256": file_sha256(spec.data),
         "global_batch": global_batch,
         "models": {name: weights_fingerprint(known) for name, known in facts.items()},
+        "reads": {node.name: reading(node) for node in nodes},
+        "seeds": seeds,
         "sites": [asdict(site) for site in graph.sites if site.augment in prepared.augments],
         "steps": steps,
     }
+
+
+def reading(node: Node) -> dict[str, Any]:
+    """What decides, beside its weights, what a model makes of a text."""
+    template = None if node.template is None else dict(node.template)
+    return {"dtype": node.dtype, "template": template, "tail": node.tail, "tokenizer": node.facts.tokenizer}
 
 
 def _tokenizer(anchor: Node) -> PreTrainedTokenizerBase | None:

@@ -15,8 +15,10 @@ import torch
 
 from orchestra import __version__
 from orchestra.api import load
+from orchestra.graph import Feed
 from orchestra.io.bundle import read_config
 from orchestra.io.checkpoint import file_sha256
+from orchestra.nn.stack import Stack
 from orchestra.runtime.model import ComposedModel
 from orchestra.runtime.prompt import readers as prompt_readers
 from orchestra.train import checkpoint
@@ -89,6 +91,7 @@ def _run(model: ComposedModel, prepared: Prepared, spec: TrainSpec, wish: Wish) 
     global_batch = spec.batch_size * spec.gradient_accumulation * args.world_size
     args.max_steps = spec.steps or (spec.epochs or 1) * steps_per_epoch(len(prepared.train), global_batch)
     run = identity(prepared, spec, steps=args.max_steps, global_batch=global_batch)
+    begun = {stack.name: _begun(model, stack) for stack in stacks(prepared.plan, prepared.augments)}
     bar = ProgressBar()
     trainer = BridgeTrainer(
         model,
@@ -107,7 +110,7 @@ def _run(model: ComposedModel, prepared: Prepared, spec: TrainSpec, wish: Wish) 
         if trainer.state.global_step < args.max_steps:
             done = f"stopped after step {trainer.state.global_step} of {args.max_steps}"
             raise KeyboardInterrupt(f"{done}; the same command goes on from there.")
-        result = _finish(trainer, model, prepared, spec, resumed_from=resumed_from, started=started)
+        result = _finish(trainer, model, prepared, spec, begun, resumed_from=resumed_from, started=started)
     finally:
         bar.close()
         if args.world_size > 1:
@@ -139,11 +142,16 @@ def _finish(
     model: ComposedModel,
     prepared: Prepared,
     spec: TrainSpec,
+    begun: Mapping[str, Mapping[str, Any]],
     *,
     resumed_from: int | None,
     started: float,
 ) -> TrainResult:
-    """Evaluate, write the bundles, and sum up."""
+    """Evaluate, write the bundles, and sum up.
+
+    Args:
+        begun: by stack, with which weights it began.
+    """
     steps = trainer.state.global_step
     eval_loss = eval_loss_without = None
     if prepared.evaluation is not None:
@@ -159,7 +167,7 @@ def _finish(
         if spec.eval_data is not None:
             scores |= {"eval_loss": eval_loss, "eval_loss_without": eval_loss_without}
         for stack in trained:
-            recipe = _recipe(trainer, prepared, spec)
+            recipe = {**_recipe(trainer, prepared, spec), **begun[stack.name]}
             model.save_stack(
                 stack.augment, bundles[stack.name], into=stack.into, recipe=recipe, scores=scores, on=prepared.on
             )
@@ -177,6 +185,17 @@ def _finish(
         seconds=round(time.monotonic() - started, 2),
         is_main_process=trainer.args.should_save,
     )
+
+
+def _begun(model: ComposedModel, stack: Feed) -> dict[str, Any]:
+    """What a bundle's record says of the weights that its stack has before a training; nothing of seed 0."""
+    if stack.bundle is not None:
+        return {"continues": read_config(Path(stack.bundle)).weights_sha256}
+    fresh = Stack(model.plan.graph.sites_of(stack), seed=stack.seed).state_dict()
+    now = model.stack(stack.augment, stack.into).state_dict()
+    if any(not torch.equal(now[name].float().cpu(), weight) for name, weight in fresh.items()):
+        return {"continues": "weights in memory"}
+    return {"bridge_seed": stack.seed} if stack.seed else {}
 
 
 def _rewritten(model: ComposedModel, prepared: Prepared, spec: TrainSpec) -> dict[str, Path]:

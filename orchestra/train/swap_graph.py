@@ -13,6 +13,7 @@ from orchestra.io.document import read
 from orchestra.io.fresh import write_fresh
 from orchestra.io.hub import Online
 from orchestra.io.merge import model_folder
+from orchestra.io.merge_facts import weights_fingerprint
 from orchestra.paper import plan
 from orchestra.plan import Plan
 from orchestra.spec import FORMAT, AugmentSpec, BridgeRecipe, GraphSpec, ModelSpec
@@ -79,7 +80,8 @@ def swapped(source: Source, swap: Swap, folder: Path, *, seed: int) -> dict[str,
         return _document(source, swap.augment, {**kept, "context": "prompt"})
     if swap.kind == "random":
         own = kept.get("tokenizer")
-        fresh = write_fresh(model_folder(node.facts), folder / f"model-{seed}", seed=seed)
+        place = folder / f"model-{seed}-{weights_fingerprint(node.facts)[:12]}"
+        fresh = write_fresh(model_folder(node.facts), place, seed=seed)
         found = {"model": str(fresh.resolve())} | ({} if own is None else {"tokenizer": own})
         return _document(source, swap.augment, {**_without_model(kept), **found})
     assert swap.model is not None
@@ -140,11 +142,12 @@ def _recipe(source: Source, name: str) -> dict[str, Any]:
         return bridges.model_dump(mode="json", exclude_defaults=True)
     folder = source.bundle(name)
     assert folder is not None
-    sites = read_config(folder).sites
+    config = read_config(folder)
+    sites, seed = config.sites, config.recipe.get("bridge_seed")
     first = sites[0]
     pairs = [{"augment_layer": site.augment_layer, "anchor_layer": site.anchor_layer} for site in sites]
     form = {"heads": first.num_heads, "gate": first.gate, "positions": first.positions, "variant": first.variant}
-    return {"pairs": pairs, **form}
+    return {"pairs": pairs, **form} | ({"seed": seed} if seed else {})
 
 
 def _at_depth(document: dict[str, Any], name: str, recipe: Mapping[str, Any], *, before: int) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from orchestra.runtime.prompt import readers as prompt_readers
 from orchestra.train.batches import steps_per_epoch
 from orchestra.train.budget import budget, differences, is_record
 from orchestra.train.held_out import Scores, repeated, score, split
-from orchestra.train.prepare import Prepared, identity, prepare
+from orchestra.train.prepare import Prepared, identity, prepare, reading
 from orchestra.train.progress import tell
 from orchestra.train.run import train
 from orchestra.train.spec import TrainSpec
@@ -127,11 +127,14 @@ def _controls(known: Source, spec: SwapSpec, augment: str, data: Path, held_out:
 def _differences(first: _Control, recipe: Mapping[str, Any]) -> Iterator[str]:
     """In what the original's record is not that of the controls' training."""
     readers = prompt_readers(first.prepared.plan, first.prepared.on)
+    (stack,) = first.prepared.plan.graph.stacks
     seen = {
         "trained": first.augment,
         "beside": None,
         "prompt_only": ", ".join(readers) or None,
         "data_sha256": file_sha256(first.spec.data),
+        "continues": None,
+        "bridge_seed": stack.seed or None,
     }
     return differences(recipe, first.spec, steps=first.steps, seen=seen)
 
@@ -176,8 +179,8 @@ class _Kept:
 
     def anchor(self, first: _Control) -> Scores:
         """The anchor with nothing on."""
-        models = {"anchor": weights_fingerprint(first.prepared.plan.graph.anchor.facts)}
-        key = _digest(models, first.spec.bf16, *self._told)
+        anchor = first.prepared.plan.graph.anchor
+        key = _digest(weights_fingerprint(anchor.facts), reading(anchor), first.spec.bf16, *self._told)
         if key not in self._found:
             tell("scoring the anchor alone")
             model = load(first.document)

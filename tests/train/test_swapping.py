@@ -135,7 +135,8 @@ def test_what_stands_in_the_augments_place_is_what_the_swap_says(
         model = orchestra.load(row.graph)
         (node,) = model.plan.graph.augments
         sites = [(site.augment_layer, site.anchor_layer) for site in model.plan.graph.sites]
-        found[row.name] = (Path(node.facts.source).name, node.context, sites)
+        source = Path(node.facts.source).name
+        found[row.name] = (source.rpartition("-")[0] or source, node.context, sites)  # but for a digest at the end
     assert found == {
         "kv=random": ("model-3", "refresh", [(0, "embedding"), (1, 1)]),
         "kv=vanilla:digits": ("digits", "refresh", [(1, "embedding"), (2, 1)]),  # three layers instead of two
@@ -189,6 +190,64 @@ def test_another_budget_has_the_original_trained_again(base: Path, spec: Spec, t
     first, second = (read_config(tmp_path / "out" / place / "kv").recipe for place in ("kv-original", "kv-prompt-only"))
     assert first == {key: value for key, value in second.items() if key != "prompt_only"}
     assert (first["steps"], first["global_batch"]) == (2, 4)
+
+
+def test_scores_of_models_that_are_held_in_another_type_are_not_taken_for_these(base: Path, spec: Spec) -> None:
+    one = spec(PROMPT, budget={"steps": 1})
+    first = swap(base / "graph.json", one)
+    content = json.loads((base / "graph.json").read_text())
+    for fields in (content["anchor"], content["augments"]["kv"]):
+        fields["dtype"] = "bfloat16"
+    coarse = folders.graph(base / "coarse.json", content)
+    with pytest.raises(TrainError, match=r"is a checkpoint of another training: reads was .*bfloat16"):
+        swap(coarse, one)
+    second = swap(coarse, replace(one, budget={"steps": 1, "resume": False}))
+    coarse.unlink()
+    assert all(row.loss != other.loss for row, other in zip(first.rows, second.rows, strict=True))
+
+
+def test_an_original_that_went_on_from_another_is_trained_again(base: Path, spec: Spec, tmp_path: Path) -> None:
+    told = TrainSpec(data=base / "pairs.jsonl", output=tmp_path / "further", augments=("kv",), **BUDGET)  # type: ignore[arg-type]
+    train(base / "graph.json", told)
+    further = changed(base, "further.json", kv={"bridges": str(tmp_path / "further/kv")})
+    note = swap(further, spec(PROMPT)).notes[1]
+    further.unlink()
+    before = read_config(base / "bridges/kv").weights_sha256
+    assert note.endswith(f"The original is trained again: continues was {before[:12]}... and is none.")
+
+
+def test_bridges_trained_further_in_memory_are_told_from_fresh_ones(base: Path, tmp_path: Path) -> None:
+    model = orchestra.load(changed(base, "memory.json", kv={"bridges": {"every": 1}}))
+    (base / "memory.json").unlink()
+    for turn, told in enumerate([None, "weights in memory"]):
+        spec = TrainSpec(data=base / "pairs.jsonl", output=tmp_path / str(turn), augments=("kv",), **BUDGET)  # type: ignore[arg-type]
+        train(model, spec)
+        assert read_config(tmp_path / str(turn) / "kv").recipe.get("continues") == told
+
+
+def test_fresh_bridges_of_a_control_begin_with_the_seed_of_the_original(base: Path, spec: Spec, tmp_path: Path) -> None:
+    pairs = [{"augment_layer": 0, "anchor_layer": "embedding"}, {"augment_layer": 1, "anchor_layer": 1}]
+    fresh = changed(base, "fresh.json", kv={"bridges": {"pairs": pairs, "seed": 7}})
+    told = TrainSpec(data=base / "pairs.jsonl", output=tmp_path / "seeded", augments=("kv",), **BUDGET)  # type: ignore[arg-type]
+    train(fresh, told)
+    seeded = changed(base, "seeded.json", kv={"bridges": str(tmp_path / "seeded/kv")})
+    same = Swap(augment="kv", kind="vanilla", model=str(base / "kv"))
+    rows = swap(seeded, spec(same)).rows
+    for path in (fresh, seeded):
+        path.unlink()
+    assert rows[1].name == "kv, as it is"
+    trained, mine = (weights(folder) for folder in (tmp_path / "out/kv-vanilla-kv/kv", tmp_path / "seeded/kv"))
+    assert all(torch.equal(trained[name], mine[name]) for name in mine)
+
+
+def test_a_model_with_other_weights_has_a_random_one_of_its_own(base: Path, spec: Spec) -> None:
+    one = spec(RANDOM, budget={"steps": 1, "seed": 1, "resume": False})
+    swap(base / "graph.json", one)
+    other = changed(base, "other.json", kv={"model": "tetum", "bridges": {"every": 1}})
+    swap(other, one)
+    other.unlink()
+    made = sorted((one.output / "kv-random").glob("model-*"))
+    assert sorted(json.loads((path / "config.json").read_text())["hidden_size"] for path in made) == [12, 20]
 
 
 def test_a_share_that_is_held_out_is_trained_on_by_nobody(base: Path, spec: Spec) -> None:
