@@ -80,11 +80,7 @@ def _files(given: list[str]) -> dict[str, Path]:
 
 
 def _batch_size(given: str) -> int | str:
-    if given == "auto":
-        return given
-    if not given.isdecimal() or int(given) < 1:
-        raise EvalError(f"--batch-size is {given!r}; it must be a positive number, or auto.")
-    return int(given)
+    return int(given) if given.isdecimal() else given
 
 
 def _metadata(given: str) -> dict[str, Any]:

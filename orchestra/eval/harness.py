@@ -18,9 +18,10 @@ from lm_eval.loggers.utils import add_env_info, add_tokenizer_info
 from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
 from lm_eval.utils import simple_parse_args_string
+from transformers import GenerationConfig
 
 from orchestra.errors import EvalError
-from orchestra.eval import answers
+from orchestra.eval import answers, splits
 from orchestra.eval.records import FORMS
 from orchestra.eval.spec import EvalSpec
 from orchestra.eval.splits import TASKS
@@ -185,17 +186,40 @@ def _known(manager: Any, names: list[str]) -> list[str]:
 
 
 def _check_files(data: Mapping[str, Path], tasks: Mapping[str, Any]) -> None:
-    reading = [_reads(task) for task in tasks.values() if _reads(task)]
-    unused = [name for name in data if (name not in reading if name else not reading)]
+    reading = {name for task in tasks.values() if (name := _reads(task))}
+    unused = [name for name in data if (name not in reading if name else reading <= data.keys())]
     if unused:
         wanted = f"{unused[0]}={data[unused[0]]}" if unused[0] else data[""]
-        raise EvalError(f"--data {wanted}: no task that is named reads it; files are read by {', '.join(FORMS)}.")
+        others = " that has no file of its own" if reading and not unused[0] else ""
+        told = f"no task that is named{others} reads it; files are read by {', '.join(FORMS)}."
+        raise EvalError(f"--data {wanted}: {told}")
 
 
 def _reads(task: Any) -> str | None:
     """Whose records a task reads from a file of the user's."""
     name = (task.get_config("dataset_kwargs") or {}).get("of")
     return name if name in FORMS else None
+
+
+def _ships(task: Any) -> bool:
+    """Whether it is one of ours, whose examples are other records of the same split."""
+    return task.get_config("custom_dataset") in (splits.from_file, splits.from_keys, splits.shipped)
+
+
+def _generation(given: str) -> dict[str, Any]:
+    """What is said of generation, as the harness reads it.
+
+    Raises:
+        EvalError: it is no list of NAME=VALUE, or a name is none of transformers' or the harness'.
+    """
+    found: dict[str, Any] = simple_parse_args_string(given)
+    known = {*GenerationConfig().to_dict(), "max_gen_toks", "until"}
+    if odd := [f"{name}={value}" for name, value in found.items() if name not in known or value == ""]:
+        raise EvalError(
+            f"--gen-kwargs has {odd[0]!r}; it is NAME=VALUE, several with commas between them, of max_gen_toks, until "
+            "and what transformers' GenerationConfig has."
+        )
+    return found
 
 
 def _is_unsafe(task: Any) -> bool:
@@ -207,9 +231,9 @@ def _is_unsafe(task: Any) -> bool:
 def _set(task: Any, spec: EvalSpec) -> None:
     """Put the user's settings over the task's, as the harness does."""
     if spec.gen_kwargs and task.OUTPUT_TYPE == "generate_until":
-        task.set_config(key="generation_kwargs", value=simple_parse_args_string(spec.gen_kwargs), update=True)
+        task.set_config(key="generation_kwargs", value=_generation(spec.gen_kwargs), update=True)
     if task.get_config("num_fewshot") is None or (spec.num_fewshot is not None and task.get_config("num_fewshot") != 0):
         task.set_config(key="num_fewshot", value=spec.num_fewshot or 0)
     shots, records = task.get_config("num_fewshot"), len(task.eval_docs)
-    if _reads(task) and shots >= records:
+    if _ships(task) and shots >= records:
         raise EvalError(f"{task.task_name}: {shots} examples are asked for, beside the question, of {records} records.")

@@ -63,12 +63,12 @@ def from_keys(
         EvalError: there is no file, or no such expressions.
         DataError: a record is malformed.
     """
-    least, most = operands
-    if questions < 1 or not 1 <= least <= most or not signs or set(signs) - set("+-*"):
+    if not (_counts(questions) and _range(operands) and isinstance(signs, str) and signs and set(signs) <= set("+-*")):
         raise EvalError(
-            f"--metadata: questions is {questions}, operands {list(operands)}, signs {signs!r}; a positive number, "
+            f"--metadata: questions is {questions!r}, operands {operands!r}, signs {signs!r}; a positive number, "
             "two with the smaller first, and some of +-* are needed."
         )
+    least, most = operands
     values = {record["key"]: record["value"] for record in _records(of, orchestra)}
     rng, keys, rows = random.Random(f"{orchestra['seed']}/keys"), list(values), []
     for _number in range(questions):
@@ -96,6 +96,15 @@ def worth(numbers: Sequence[int], signs: Sequence[str]) -> int:
         else:
             total, term = total + term, number if sign == "+" else -number
     return total + term
+
+
+def _counts(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _range(value: object) -> bool:
+    pair = isinstance(value, list | tuple) and len(value) == 2 and all(map(_counts, value))
+    return pair and value[0] <= value[1]  # type: ignore[index]
 
 
 def _joined(operands: Sequence[str], signs: Sequence[str]) -> str:

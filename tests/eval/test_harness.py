@@ -112,6 +112,18 @@ def test_more_examples_than_records_are_an_error(tmp_path: Path) -> None:
         load_tasks(EvalSpec(tasks=("to_english",), data={"": file}, num_fewshot=3))
 
 
+def test_more_examples_than_questions_that_ship_are_an_error() -> None:
+    message = "trio_kv: 200 examples are asked for, beside the question, of 200 records."
+    with pytest.raises(EvalError, match=f"^{re.escape(message)}$"):
+        load_tasks(EvalSpec(tasks=("trio_kv",), num_fewshot=200))
+
+
+@pytest.mark.parametrize(("given", "odd"), [("max_gen_toks=3,foo", "foo="), ("top_q=1", "top_q=1"), ("=2", "=2")])
+def test_what_says_nothing_of_generation_is_an_error(given: str, odd: str, own: Path) -> None:
+    with pytest.raises(EvalError, match=f"^--gen-kwargs has '{odd}'; it is NAME=VALUE, several with commas between"):
+        load_tasks(EvalSpec(tasks=("mine",), include=(own,), gen_kwargs=given))
+
+
 def test_generation_goes_as_the_user_says_over_what_the_task_says(own: Path) -> None:
     told, _ = asked(lambda _: "", tasks=("mine",), include=(own,), gen_kwargs="max_gen_toks=5", limit=2)
     assert told.wanted == [{"until": ["\n"], "do_sample": False, "max_gen_toks": 5}] * 2
@@ -245,6 +257,13 @@ def test_a_file_that_no_task_reads_is_an_error(tmp_path: Path) -> None:
         message = f"--data {wanted}: no task that is named reads it; {read}"
         with pytest.raises(EvalError, match=f"^{re.escape(message)}$"):
             load_tasks(EvalSpec(tasks=("trio_kv",), data=data))
+
+
+def test_a_file_for_all_others_where_there_are_none_is_an_error(tmp_path: Path) -> None:
+    file = jsonl(tmp_path / "pairs", PAIRS)
+    message = f"--data {file}: no task that is named that has no file of its own reads it; files are read by keys_"
+    with pytest.raises(EvalError, match=f"^{re.escape(message)}"):
+        load_tasks(EvalSpec(tasks=("to_english",), data={"to_english": file, "": file}))
 
 
 def test_a_task_says_nothing_that_its_user_cannot_use(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -56,6 +57,25 @@ def test_how_many_keys_and_which_signs_is_the_users_to_say(tmp_path: Path) -> No
     )
     with pytest.raises(EvalError, match=f"^{re.escape(message)}$"):
         from_keys(of="keys_digits", orchestra=asked, operands=[2, 1], signs="-", questions=3)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"questions": "3"},
+        {"questions": True},
+        {"operands": 3},
+        {"operands": [1, 2, 3]},
+        {"operands": ["1", "2"]},
+        {"signs": 3},
+        {"signs": ""},
+    ],
+)
+def test_metadata_of_another_kind_is_an_error_that_shows_it(odd: dict[str, Any], tmp_path: Path) -> None:
+    asked = given({"": jsonl(tmp_path / "keys", KEYS)})
+    ((name, value),) = odd.items()
+    with pytest.raises(EvalError, match=rf"^--metadata: .*{name} (is )?{re.escape(repr(value))}[,;]"):
+        from_keys(of="keys_digits", orchestra=asked, **odd)
 
 
 def test_products_go_first() -> None:
