@@ -19,6 +19,9 @@ _DENIED = {
     *("socket.sendmsg", "socket.sendto", "subprocess.Popen"),
 }
 """What Python itself refuses, wherever the kernel does not: it holds for Python code only."""
+_FROM = {"os.chmod", "os.chown", "os.utime"}  # these may say last from which open folder on their path is
+_CHANGES = _FROM | {"os.chflags", "os.removexattr", "os.setxattr", "os.truncate"}
+"""What it refuses outside of the program's folder; Landlock knows nothing of most of it."""
 _NEW_USER, _NEW_NETWORK = 0x10000000, 0x40000000
 _NO_NEW_PRIVILEGES = 38
 # Landlock's calls have these numbers on every architecture; the first bit is to execute, the second to write, those
@@ -55,15 +58,24 @@ def main() -> None:
         os.write(verdict, f"{kind.__name__}: {error}"[:500].encode(errors="replace"))
 
     sys.excepthook = told
-    sys.addaudithook(_refuse)
+    root = os.path.realpath(os.getcwd())
+    sys.addaudithook(lambda event, told: _refuse(event, told, root))
     sys.modules["program"] = program = ModuleType("program")
     exec(compile(asked["program"], "program", "exec"), program.__dict__)
     os.write(verdict, asked["word"].encode())
 
 
-def _refuse(event: str, _: Any) -> None:
-    if event in _DENIED:
+def _refuse(event: str, told: tuple[Any, ...], root: str) -> None:
+    if event in _DENIED or (event in _CHANGES and not _is_beneath(root, event, told)):
         raise PermissionError(f"{event} is not allowed here")
+
+
+def _is_beneath(root: str, event: str, told: tuple[Any, ...]) -> bool:
+    """Whether a change is to something in a folder: the path, or the open file, comes first."""
+    path = f"/dev/fd/{told[0]}" if isinstance(told[0], int) else os.fsdecode(told[0])
+    if event in _FROM and told[-1] >= 0:
+        path = os.path.join(f"/dev/fd/{told[-1]}", path)
+    return os.path.commonpath([os.path.realpath(path), root]) == root
 
 
 def _leave_the_network() -> None:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from orchestra.io.checkpoint import write_atomically
 from orchestra.runtime.model import ComposedModel
 from orchestra.train.batches import NO_LOSS, collate
 from orchestra.train.data import Record, read_records, refuse
-from orchestra.train.encode import Example
+from orchestra.train.encode import Example, context_limit
 
 TRAINED_ON, HELD_OUT = "trained-on.jsonl", "held-out.jsonl"
 
@@ -79,6 +79,8 @@ def score(
     if model.tokenizer is None:
         raise TrainError("held-out records are text, and the anchor has no tokenizer: add its tokenizer.json.")
     losses, tokens = [], []
+    models = (model.anchor, *(model.augment(node.name) for node in model.plan.graph.augments))
+    limit = context_limit(each.config.to_dict() for each in models)
     with torch.no_grad(), torch.autocast(model.device.type, torch.bfloat16, enabled=bf16):
         for start in range(0, len(examples), batch_size):
             batch = {
@@ -93,8 +95,8 @@ def score(
         prompts = _spread([example for example in examples if example.num_prompt], asked)
         exact = [
             right
-            for start in range(0, len(prompts), batch_size)
-            for right in _exact(model, model.tokenizer, prompts[start : start + batch_size], pad_id)
+            for some in _together(prompts, batch_size, limit)
+            for right in _exact(model, model.tokenizer, some, pad_id)
         ]
     return Scores(losses=tuple(losses), tokens=tuple(tokens), exact=tuple(exact))
 
@@ -104,6 +106,20 @@ def _spread(examples: Sequence[Example], count: int) -> Sequence[Example]:
     if len(examples) <= count:
         return examples
     return [examples[at * len(examples) // count] for at in range(count)]
+
+
+def _together(examples: Sequence[Example], size: int, limit: int | None) -> Iterator[list[Example]]:
+    """Batches in which the longest prompt and the longest completion, of another record maybe, fit what models read."""
+    batch: list[Example] = []
+    for example in examples:
+        more = [*batch, example]
+        most = max(one.num_prompt for one in more) + max(len(one.ids) - one.num_prompt for one in more)
+        if batch and (len(batch) == size or (limit is not None and most > limit)):
+            yield batch
+            more = [example]
+        batch = more
+    if batch:
+        yield batch
 
 
 def _exact(

@@ -135,6 +135,41 @@ def test_nothing_outside_the_programs_folder_is_touched(program: str, tmp_path: 
     assert (tmp_path / "kept").read_text() == "kept"
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "chmod({outside!r}, 0)",
+        "chmod(os.open({outside!r}, 0), 0)",
+        "chmod({outside!r}.rsplit('/')[-1], 0, dir_fd=os.open({outside!r}.rsplit('/', 1)[0], 0))",
+        "symlink({outside!r}, 'link'); os.chmod('link', 0)",
+        "chown({outside!r}, -1, -1)",
+        "utime({outside!r}, (0, 0))",
+        "setxattr({outside!r}, 'user.a', b'1')",
+        "truncate({outside!r}, 0)",
+    ],
+)
+def test_what_is_outside_keeps_its_mode_and_times(change: str, tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    kept.write_text("kept")
+    before = kept.stat()
+    told = why(f"import os\nos.{change.format(outside=str(kept))}", PATIENT)
+    assert re.fullmatch(r"PermissionError: os\.\w+ is not allowed here", told)
+    assert (before.st_mode, before.st_mtime_ns, before.st_size) == (
+        kept.stat().st_mode,
+        kept.stat().st_mtime_ns,
+        kept.stat().st_size,
+    )
+
+
+def test_a_program_may_change_the_modes_of_its_own_files() -> None:
+    assert run(
+        "import os, shutil\nopen('a', 'w').write('abc')\nos.chmod('a', 0o600)\nos.utime('a', (0, 0))\nos.truncate('a', 1)\n"
+        "os.mkdir('d')\nshutil.copy2('a', 'd/b')\nos.chmod('b', 0o600, dir_fd=os.open('d', 0))\n"
+        "with open('a', 'r+') as file: os.fchmod(file.fileno(), 0o400)\nassert open('d/b').read() == 'a'",
+        PATIENT,
+    ).passed
+
+
 @KERNEL
 def test_no_other_program_is_executed() -> None:
     assert why(C + "assert libc.execv(b'/bin/true', (ctypes.c_char_p * 2)(b'true', None)) == 0") == "AssertionError: "

@@ -13,7 +13,7 @@ from orchestra.train import held_out
 from orchestra.train.encode import Example, read_examples
 from orchestra.train.held_out import repeated, score, split
 from tests import tiny
-from tests.train.conftest import Write, tiny_tokenizer
+from tests.train.conftest import MAX_LENGTH, Write, tiny_tokenizer
 
 SHARE = 0.4
 
@@ -77,6 +77,23 @@ def test_those_that_are_asked_come_from_all_over_the_records(
     monkeypatch.setattr(held_out, "_exact", noted)
     score(model, examples, batch_size=2, asked=5, pad_id=0, bf16=False)
     assert asked == [examples[at] for at in (0, 3, 6, 10, 13)]
+
+
+def test_no_prompt_is_completed_past_what_the_models_read(
+    model: ComposedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lengths = list[int]()
+    generate = type(model).generate
+
+    def noted(self: Any, ids: Any, **given: Any) -> Any:
+        lengths.append(ids.shape[1] + given["max_new_tokens"])
+        return generate(self, ids, **given)
+
+    monkeypatch.setattr(type(model), "generate", noted)
+    short, long = Example(ids=(3,) * MAX_LENGTH, num_prompt=2), Example(ids=(4,) * MAX_LENGTH, num_prompt=27)
+    found = score(model, [short, long, long, short], batch_size=4, asked=9, pad_id=0, bf16=False)
+    assert lengths == [MAX_LENGTH] * 3
+    assert len(found.exact) == 4
 
 
 def test_records_that_are_alike_fall_on_the_same_side(write: Write, tmp_path: Path) -> None:
