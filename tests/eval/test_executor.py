@@ -162,12 +162,19 @@ def test_what_is_outside_keeps_its_mode_and_times(change: str, tmp_path: Path) -
 
 
 def test_a_program_may_change_the_modes_of_its_own_files() -> None:
-    assert run(
-        "import os, shutil\nopen('a', 'w').write('abc')\nos.chmod('a', 0o600)\nos.utime('a', (0, 0))\nos.truncate('a', 1)\n"
-        "os.mkdir('d')\nshutil.copy2('a', 'd/b')\nos.chmod('b', 0o600, dir_fd=os.open('d', 0))\n"
-        "with open('a', 'r+') as file: os.fchmod(file.fileno(), 0o400)\nassert open('d/b').read() == 'a'",
-        PATIENT,
-    ).passed
+    lines = (
+        "import os, shutil",
+        "open('a', 'w').write('abc')",
+        "os.chmod('a', 0o600)",
+        "os.utime('a', (0, 0))",
+        "os.truncate('a', 1)",
+        "os.mkdir('d')",
+        "shutil.copy2('a', 'd/b')",
+        "os.chmod('b', 0o600, dir_fd=os.open('d', 0))",
+        "with open('a', 'r+') as file: os.fchmod(file.fileno(), 0o400)",
+        "assert open('d/b').read() == 'a'",
+    )
+    assert run("\n".join(lines), PATIENT).passed
 
 
 @KERNEL
