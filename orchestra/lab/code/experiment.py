@@ -32,9 +32,9 @@ class Settings:
             model as augment.
     """
 
-    train: int = 700
+    train: int = 600
     tune: int = 40
-    test: int = 150
+    test: int = 100
     epochs: int = 1
     batch: int = 8
     shots: int = 2
