@@ -4,9 +4,9 @@ python -m benchmarks.sites {kv,tetum,python,translation} [--steps 400] [--probe-
 
 `kv`, `tetum` and `python` are the trio's: the probe reads single atoms, bridges learn expressions over atoms that they
 may see, and are asked expressions over atoms that they have not seen. `translation` is SmolLM2 reading Macedonian
-through gemma-3-270m (`make real` fetches both); pairs are installed programs' messages, some programs held out.
-Both sides get the same records in the same order, the same number of steps, gates and rate. Cut off, the same command
-goes on; what is there is not done again. The result is `output/NAME/result.json`.
+through gemma-3-270m (`make real` fetches both); pairs are programs' messages, out of Debian's packages, some programs
+held out. Both sides get the same records in the same order, the same number of steps, gates and rate. Cut off, the same
+command goes on; what is there is not done again. The result is `output/NAME/result.json`, and what it says as a table.
 """
 
 import argparse
@@ -18,16 +18,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from orchestra.api import load
 from orchestra.lab.exercises import Exercise, exercise, question
 from orchestra.lab.recipe import Specialist, recipes
+from orchestra.lab.translation.catalogues import catalogues
 from orchestra.lab.translation.data import pairs, split
 from orchestra.lab.weights.fetch import folder
 from orchestra.probing import ProbeSpec, probe
-from orchestra.runtime.model import ComposedModel
 from orchestra.train import TrainSpec, train
+from orchestra.train.encode import read_examples
+from orchestra.train.held_out import Scores, score
+from orchestra.train.swap_result import SwapResult, row
 
 GRAPHS = Path(__file__).resolve().parents[1] / "graphs"
 Record = Mapping[str, str]
@@ -69,11 +70,13 @@ def main() -> None:
     sides: dict[str, dict[str, Any]] = {"default": {"every": 4}, "proposed": {"pairs": found}}
     result = {"steps": asked.steps, "batch": task.batch, "rate": task.rate, "pairs": found, "sides": {}}
     for side, bridges in sides.items():
-        if asked.probe_only or asked.side not in (None, side):
-            continue
-        result["sides"][side] = trained(task, files, place / side, bridges, asked.steps)
-        (place / "result.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-        print(side, json.dumps(result["sides"][side]), flush=True)
+        kept = place / f"{side}.json"
+        if not kept.is_file() and not asked.probe_only and asked.side in (None, side):
+            kept.write_text(json.dumps(trained(task, files, place / side, bridges, asked.steps)), encoding="utf-8")
+        if kept.is_file():
+            result["sides"][side] = json.loads(kept.read_text(encoding="utf-8"))
+    (place / "result.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    print(table(result["sides"]), flush=True)
 
 
 def specialist(asked: argparse.Namespace) -> Task:
@@ -112,7 +115,12 @@ def record(one: Exercise) -> Record:
 def translation(asked: argparse.Namespace) -> Task:
     """Macedonian into English."""
     batch = asked.batch or 8
-    found = split(pairs("mk", [Path("/usr/share")]), train=batch * asked.steps, tune=asked.held, test=asked.held)
+    found = split(
+        pairs("mk", [catalogues(asked.output / "catalogues", "mk")]),
+        train=batch * asked.steps,
+        tune=asked.held,
+        test=asked.held,
+    )
     learnt, held = (
         [{"prompt": f"Macedonian: {one.source}\nEnglish:", "completion": f" {one.english}"} for one in part]
         for part in (found.train, found.tune)
@@ -158,12 +166,11 @@ def document(task: Task, bridges: dict[str, Any]) -> dict[str, Any]:
 
 
 def trained(task: Task, files: Mapping[str, Path], output: Path, bridges: dict[str, Any], steps: int) -> dict[str, Any]:
-    """Train one side, and say what came of it."""
+    """Train one side, and say what came of it, record by record."""
     model = load(document(task, bridges))
     started = time.process_time()
     spec = TrainSpec(
         data=files["learnt"],
-        eval_data=files["held"],
         output=output,
         steps=steps,
         batch_size=task.batch,
@@ -173,30 +180,40 @@ def trained(task: Task, files: Mapping[str, Path], output: Path, bridges: dict[s
         weight_decay=0.01,
         save_every=50,
     )
-    done = train(model, spec)
+    done, words = train(model, spec), model.tokenizer
+    assert words is not None
+    held = read_examples(files["held"], words, max_length=None, vocab_size=model.plan.graph.anchor.facts.vocab_size)
+    how: dict[str, Any] = {
+        "batch_size": task.batch,
+        "asked": len(held),
+        "pad_id": words.pad_token_id or 0,
+        "bf16": False,
+    }
+    scores = score(model, held, **how)
+    with model.only():
+        without = score(model, held, **{**how, "asked": 1})
     return {
         "sites": [str(site) for site in model.plan.graph.sites],
         "trained": done.num_trained,
-        "loss": done.eval_loss,
-        "loss_without": done.eval_loss_without,
-        "right": right(model, files["held"]),
+        "scores": asdict(scores),
+        "loss_without": sum(without.losses) / sum(without.tokens),
         "cpu_seconds": round(time.process_time() - started, 1),
         "spec": {name: str(value) for name, value in asdict(spec).items()},
     }
 
 
-@torch.no_grad()
-def right(model: ComposedModel, path: Path) -> float:
-    """The share of records whose completion is, token for token, what the model would write greedily."""
-    tokenizer: Any = model.tokenizer
-    hits = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        asked = json.loads(line)
-        prompt = tokenizer(asked["prompt"])["input_ids"]
-        ids = torch.tensor([prompt + tokenizer(asked["completion"], add_special_tokens=False)["input_ids"]])
-        logits = model(ids, prompt_length=torch.tensor([len(prompt)]), use_cache=False).logits
-        hits.append(bool((logits[0, len(prompt) - 1 : -1].argmax(-1) == ids[0, len(prompt) :]).all()))
-    return sum(hits) / len(hits)
+def table(sides: Mapping[str, Mapping[str, Any]]) -> str:
+    """Both sides, and how much worse the proposed one is than the default, paired over the records."""
+    found = {name: Scores(**side["scores"]) for name, side in sides.items()}
+    rows = [
+        row(name, scores, trained=sides[name]["trained"], beside=found.get("default") if name != "default" else None)
+        for name, scores in found.items()
+    ]
+    notes = [
+        f"{name}: {', '.join(side['sites'])}; {side['loss_without']:.4f} without bridges; {side['cpu_seconds']} CPU s"
+        for name, side in sides.items()
+    ]
+    return SwapResult(rows=tuple(rows), notes=tuple(notes)).markdown()
 
 
 if __name__ == "__main__":
