@@ -51,9 +51,7 @@ def reading_flops(site: Site, *, new: float, folded: bool) -> float:
 
 
 def asking_flops(site: Site, *, new: float, keys: float) -> float:
-    """Queries, attention, output and gate of the tokens that are fed; nothing where there is nothing to see."""
-    if not keys:
-        return 0
+    """Queries, attention, output and gate of the tokens that are fed."""
     return asking_maps_flops(site, new=new) + asking_attention_flops(site, new=new, keys=keys)
 
 

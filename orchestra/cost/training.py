@@ -34,9 +34,6 @@ class Step:
         return Step(forward=self.forward + other.forward, backward=self.backward + other.backward)
 
 
-NOTHING = Step(forward=0, backward=0)
-
-
 def anchor_step(planned: Plan, shapes: Shapes, asked: Asked, *, kept: bool = False) -> Step:
     """The frozen anchor, through which gradients pass down to its lowest bridge.
 
@@ -55,9 +52,7 @@ def anchor_step(planned: Plan, shapes: Shapes, asked: Asked, *, kept: bool = Fal
 
 
 def augment_step(planned: Plan, shapes: Shapes, asked: Asked, name: str, *, kept: bool = False) -> Step:
-    """What an augment adds to it; gradients pass through it to bridges that feed it."""
-    if name not in running(planned):
-        return NOTHING
+    """What an augment that runs adds to it; gradients pass through it to bridges that feed it."""
     nodes = {node.name: node for node in (planned.graph.anchor, *planned.graph.augments)}
     shape, length = part(planned, shapes, name), read(planned, asked, nodes[name])
     sites, fed = sites_of(planned, name), _feeders(planned, name)

@@ -4,7 +4,15 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import CONFIG_MAPPING, AutoModelForCausalLM, DynamicCache, Qwen2MoeConfig, Qwen3MoeConfig
+from transformers import (
+    CONFIG_MAPPING,
+    AutoModelForCausalLM,
+    DynamicCache,
+    GPTBigCodeConfig,
+    PhiConfig,
+    Qwen2MoeConfig,
+    Qwen3MoeConfig,
+)
 
 from orchestra.cost.config import shape
 from orchestra.cost.flops import model_flops
@@ -54,6 +62,22 @@ def test_experts_are_held_whole_and_multiplied_with_as_chosen(sparse: Any) -> No
     made = AutoModelForCausalLM.from_config(sparse, experts_implementation="eager").eval()
     found = shape_of(made)
     assert [layer.experts is None for layer in found.layers] == [False, True, False]
+    assert read(made, steps=1) == (model_flops(found, new=PROMPT), [model_flops(found, new=1, past=PROMPT)])
+    assert found.num_params == sum(weight.numel() for weight in made.parameters() if weight.ndim > 1)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        PhiConfig(vocab_size=VOCAB, hidden_size=24, num_hidden_layers=2, num_attention_heads=2, intermediate_size=29),
+        GPTBigCodeConfig(vocab_size=VOCAB, n_embd=20, n_layer=2, n_head=2, n_inner=29, n_positions=64),
+        GPTBigCodeConfig(vocab_size=VOCAB, n_embd=20, n_layer=2, n_head=2, n_positions=64, multi_query=False),
+    ],
+    ids=["phi", "gpt_bigcode", "gpt_bigcode, every head its own"],
+)
+def test_so_do_those_that_are_composed_nowhere_here(told: Any) -> None:
+    made = AutoModelForCausalLM.from_config(told, attn_implementation="eager").eval()
+    found = shape_of(made)
     assert read(made, steps=1) == (model_flops(found, new=PROMPT), [model_flops(found, new=1, past=PROMPT)])
     assert found.num_params == sum(weight.numel() for weight in made.parameters() if weight.ndim > 1)
 

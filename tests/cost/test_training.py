@@ -1,5 +1,6 @@
 """What training costs, held to what torch counts."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -98,6 +99,14 @@ def test_there_is_nothing_to_train_where_all_is_off() -> None:
     composed = compose(model("llama"), kv=(model("gpt2"), {"enabled": False}))
     kinds = [each.kind for each in cost(composed.plan, shapes(composed), ASKED).train]
     assert kinds == ["lora", "tuned"]
+
+
+def test_a_model_that_is_read_as_if_it_were_another_is_told_of() -> None:
+    composed = compose(model("llama"), kv=model("gpt2"))
+    guessed = {name: replace(found, known=name == "anchor") for name, found in shapes(composed).items()}
+    assert cost(composed.plan, guessed, ASKED).notes[-1] == (
+        "kv is a gpt2, and was read as if a llama: its FLOPs are an estimate."
+    )
 
 
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")  # peft 0.21 asks transformers 5.23
