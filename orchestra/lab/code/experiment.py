@@ -83,7 +83,7 @@ def reproduce(output: Path, settings: Settings | None = None, *, rows: Sequence[
     contest = Contest(_rules(chosen, parts.train, parts.tune, parts.test), folder(ANCHOR), work)
     known = _rows(chosen, parts.train, contest, augment)
     done = {name: contest.kept(name, make) for name, make in known.items() if not rows or name in rows}
-    counts = {"train": len(parts.train), "test": len(parts.test), "epochs": chosen.epochs, **size}
+    counts = {part: len(getattr(parts, part)) for part in ("train", "tune", "test")} | {"epochs": chosen.epochs, **size}
     result = table.result(done, parts.test, {task: records(task, parts.test) for task in TASKS}, counts)
     place = output / "benchmarks/results"
     place.mkdir(parents=True, exist_ok=True)

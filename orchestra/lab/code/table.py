@@ -31,7 +31,8 @@ _SETTING = (
 _MEASURES = (
     "chrF against what is written there, with 95% bootstrap intervals; in brackets after it, how much more the "
     "composition has, on the same functions. *next line*: percent of completions whose first line is the right "
-    "one; *parses*: of functions that are Python; both with 95% Wilson intervals. *English*: nats per token on "
+    "one; *parses*: of functions that are Python; both with 95% Wilson intervals. *loss*: nats per token on what "
+    "should be written, of the records of all tasks of {tune} more functions, with no examples in front. *English*: on "
     "what modules say of themselves, the second half of each text after the first as the prompt; what lies above "
     "the first row's was forgotten."
 )
@@ -111,12 +112,13 @@ def _examples(rows: Mapping[str, Mapping[str, Any]], test: Sequence[Function]) -
 def markdown(result: Mapping[str, Any]) -> str:
     """The tables for people."""
     tasks = ("completion", "text-to-code", "code-to-text")
-    lines = ["# code", "", _SETTING.format(**result), "", _MEASURES, ""]
-    lines += [f"| | trained parameters | {' | '.join(tasks)} | next line | parses | English |", "|---" * 7 + "|"]
+    lines = ["# code", "", _SETTING.format(**result), "", _MEASURES.format(**result), ""]
+    lines += [f"| | trained parameters | {' | '.join(tasks)} | next line | parses | loss | English |", "|---" * 8 + "|"]
     for name, row in result["rows"].items():
         trained = f"{row['num_weights'] / 1e6:.2f}M" if "num_weights" in row else "-"
         cells = [_cell(row[task]) for task in tasks]
-        cells += [_percent(row["next line"]), _percent(row["parses"]), str(row.get("english", ""))]
+        cells += [_percent(row["next line"]), _percent(row["parses"])]
+        cells += [str(row.get("tune_loss", "")), str(row.get("english", ""))]
         lines.append(f"| {TITLES[name]} | {trained} | {' | '.join(cells)} |")
     minutes = ", ".join(f"{name} {row['cpu_minutes']}" for name, row in result["rows"].items())
     lines += ["", _PAPER, "", "## Ten functions", ""]

@@ -90,8 +90,10 @@ class Contest:
             shown: by task, what stands before each prompt: examples.
         """
         model = learners.plain(folder, self.device)
-        row = {"outputs": self._answers(model, _tokenizer(folder), shown)}
-        return row | ({"english": self._english(model)} if folder == self.anchor else {})
+        row: Row = {}
+        if folder == self.anchor:
+            row |= {"tune_loss": self._tune_loss(learners.plain_reader(model)), "english": self._english(model)}
+        return row | {"outputs": self._answers(model, _tokenizer(folder), shown)}
 
     def fine_tuned(self) -> Row:
         """The anchor, all weights of which learn."""
@@ -126,17 +128,22 @@ class Contest:
         return [batch.to(self.device) for batch in batches(self.words, records, size=self.rules.batch)]
 
     def _trained(self, name: str, learner: learners.Learner, rate: float | None = None) -> Row:
-        learnt, tune = self.batches(self.rules.train), self.batches(self.rules.tune)
+        learnt = self.batches(self.rules.train)
         how = training.Settings(epochs=self.rules.epochs, rate=rate or self.rules.rate)
         place = self.work / f"{name.replace(' ', '-')}.pt"
         training.fit(learner.weights, learner.prepare(learnt), learnt, how, place=place)
         return {
             "num_weights": learner.num_weights,
             "rate": how.rate,
-            "tune_loss": round(training.mean_loss(learner.prepare(tune), tune), 4),
+            "tune_loss": self._tune_loss(learner.prepare),
             "english": self._english(learner.model),
             "outputs": self._answers(learner.model, self.words, {}),
         }
+
+    def _tune_loss(self, prepare: Callable[[Sequence[Batch]], training.Logits]) -> float:
+        """Nats per token of the completions of records that nothing learns from, with nothing in front of them."""
+        tune = self.batches(self.rules.tune)
+        return round(training.mean_loss(prepare(tune), tune), 4)
 
     def _english(self, model: Any) -> float:
         """What is left of the anchor's English: nats per token of texts that have nothing to do with the records."""

@@ -42,7 +42,7 @@ def whole(folder: Path, device: str = "cpu") -> Learner:
     """All weights of a model, held in fp32: a step of fine-tuning is too small for bf16."""
     model = plain(folder, device).float()
     model.set_attn_implementation("eager")
-    return Learner(model=model, weights=list(model.parameters()), prepare=_plain_reader(model))
+    return Learner(model=model, weights=list(model.parameters()), prepare=plain_reader(model))
 
 
 def lora(folder: Path, *, num_weights: int, device: str = "cpu") -> Learner:
@@ -53,10 +53,10 @@ def lora(folder: Path, *, num_weights: int, device: str = "cpu") -> Learner:
     rank = math.ceil(num_weights / sum(sum(shape) for shape in shapes))
     adapted: Any = get_peft_model(model, LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=list(LINEARS)))
     learnt = [weight for weight in adapted.parameters() if weight.requires_grad]
-    return Learner(model=adapted, weights=learnt, prepare=_plain_reader(adapted))
+    return Learner(model=adapted, weights=learnt, prepare=plain_reader(adapted))
 
 
-def _plain_reader(model: Any) -> Callable[[Sequence[Batch]], Logits]:
+def plain_reader(model: Any) -> Callable[[Sequence[Batch]], Logits]:
     """A model that is trained itself makes something new of every text at every step."""
 
     def logits(_number: int, batch: Batch) -> Tensor:

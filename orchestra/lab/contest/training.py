@@ -55,7 +55,7 @@ def fit(
 
 
 def loss(logits: Logits, number: int, batch: Batch) -> Tensor:
-    """Cross-entropy over the translation and its end."""
+    """Cross-entropy over completions and their ends."""
     with torch.autocast(batch.ids.device.type, dtype=torch.bfloat16):
         told = logits(number, batch)
     learnt = batch.learnt != -100

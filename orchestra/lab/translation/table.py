@@ -23,9 +23,10 @@ _PAPER = (
     "alone 41.7, composed 46.1, anchor fine-tuned 48.2. In its ablations: composed 60.5, vanilla augment 59.2, random "
     "augment 58.8, augment that reads the prompt only 59.3, LoRA 59.2."
 )
-_ENGLISH = (
-    "Loss on English: nats per token on what modules of Python's standard library say of themselves, the second half "
-    "of each text after the first as the prompt; what lies above the first row's was forgotten."
+_LOSSES = (
+    "Loss: nats per token of the English of {count} more messages of other programs, with no examples in front. On "
+    "English: nats per token on what modules of Python's standard library say of themselves, the second half of each "
+    "text after the first as the prompt; what lies above the first row's was forgotten."
 )
 
 
@@ -67,17 +68,18 @@ def markdown(result: Mapping[str, Any]) -> str:
         f"trained on ({programs}), with 95% bootstrap intervals. {pairs['train']['count']:,} pairs to learn from, "
         f"{_times(result['epochs'])}.",
         "",
-        "| | trained parameters | chrF | the composition has more by | loss on English |",
-        "|---|---|---|---|---|",
+        "| | trained parameters | chrF | the composition has more by | loss | loss on English |",
+        "|---|---|---|---|---|---|",
     ]
     for name, title in TITLES.items():
         if name in result["rows"]:
             row = result["rows"][name]
             trained = f"{row['num_weights'] / 1e6:.1f}M" if "num_weights" in row else "-"
             more = Score(**row["composition_gains"]) if "composition_gains" in row else ""
-            score_, english = Score(**row["chrf"]), row.get("english", "")
-            lines.append(f"| {title.format(shots=result['shots'])} | {trained} | {score_} | {more} | {english} |")
-    lines += ["", _ENGLISH, "", _PAPER, "", "Made by `orchestra reproduce translation`."]
+            cells = [title.format(shots=result["shots"]), trained, Score(**row["chrf"]), more]
+            cells += [row.get("tune_loss", ""), row.get("english", "")]
+            lines.append(f"| {' | '.join(map(str, cells))} |")
+    lines += ["", _LOSSES.format(**pairs["tune"]), "", _PAPER, "", "Made by `orchestra reproduce translation`."]
     return "\n".join(lines) + "\n"
 
 

@@ -71,6 +71,7 @@ def test_every_row_is_filled_in_and_written(output: Path) -> None:
         set(row) > {"completion", "text-to-code", "code-to-text", "next line", "parses"}
         for row in results["rows"].values()
     )
+    assert [name for name, row in results["rows"].items() if not row.get("tune_loss")] == ["augment"]
     assert len(results["examples"]) == 4
     assert (output / "benchmarks/results/code.md").read_text() == table.markdown(results)
 
