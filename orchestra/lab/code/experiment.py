@@ -129,6 +129,7 @@ def _rules(settings: Settings, train: Sequence[Function], tune: Sequence[Functio
         asked={task: Asked(prompts=prompts[task], most=64, stop=stops[task]) for task in TASKS},
         epochs=settings.epochs,
         batch=settings.batch,
+        tuned_rate=2e-4,
         prose=settings.prose,
         tail="provisional",
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 from orchestra.lab.code.functions import Function
 from orchestra.lab.contest.records import Record
-from orchestra.lab.contest.score import Score, chrf, gain, rounded, score
+from orchestra.lab.contest.score import Score, chrf, gain, often, rounded, score
 from orchestra.lab.measure import Score as Share
 
 TITLES = {
@@ -25,7 +25,7 @@ _SETTING = (
     "Functions of Python's standard library that say what they do, modules held out whole. The anchor, "
     "SmolLM2-135M-Instruct, has read English and much code, likely this library too; the augment, a Llama {width} wide "
     "with {layers} layers and a tokenizer of its own, nothing but the modules that are not held out. Every row that is "
-    "trained learns from the same {train:,} functions as records of all three tasks, {epochs} times. {test} functions "
+    "trained learns from the same {train:,} functions as records of all three tasks, {often}. {test} functions "
     "of other modules are asked about, greedily."
 )
 _MEASURES = (
@@ -112,7 +112,7 @@ def _examples(rows: Mapping[str, Mapping[str, Any]], test: Sequence[Function]) -
 def markdown(result: Mapping[str, Any]) -> str:
     """The tables for people."""
     tasks = ("completion", "text-to-code", "code-to-text")
-    lines = ["# code", "", _SETTING.format(**result), "", _MEASURES.format(**result), ""]
+    lines = ["# code", "", _SETTING.format(**result, often=often(result["epochs"])), "", _MEASURES.format(**result), ""]
     lines += [f"| | trained parameters | {' | '.join(tasks)} | next line | parses | loss | English |", "|---" * 8 + "|"]
     for name, row in result["rows"].items():
         trained = f"{row['num_weights'] / 1e6:.2f}M" if "num_weights" in row else "-"

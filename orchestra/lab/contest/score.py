@@ -23,6 +23,11 @@ class Score:
         return f"{self.value:.1f} [{self.low:.1f}, {self.high:.1f}]"
 
 
+def often(epochs: int) -> str:
+    """How often records are read, in words."""
+    return "once" if epochs == 1 else f"{epochs} times"
+
+
 def rounded(score: Score) -> dict[str, float]:
     """As JSON values."""
     return {key: round(value, 2) for key, value in asdict(score).items()}

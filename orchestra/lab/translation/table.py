@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from orchestra.lab.contest.score import Score, gain, rounded, score
+from orchestra.lab.contest.score import Score, gain, often, rounded, score
 from orchestra.lab.translation.data import Pair, Split
 
 TITLES = {
@@ -66,7 +66,7 @@ def markdown(result: Mapping[str, Any]) -> str:
     lines = [
         f"{result['language']} into English: chrF on {pairs['test']['count']} messages of programs that nothing was "
         f"trained on ({programs}), with 95% bootstrap intervals. {pairs['train']['count']:,} pairs to learn from, "
-        f"{_times(result['epochs'])}.",
+        f"read {often(result['epochs'])}.",
         "",
         "| | trained parameters | chrF | the composition has more by | loss | loss on English |",
         "|---|---|---|---|---|---|",
@@ -81,7 +81,3 @@ def markdown(result: Mapping[str, Any]) -> str:
             lines.append(f"| {' | '.join(map(str, cells))} |")
     lines += ["", _LOSSES.format(**pairs["tune"]), "", _PAPER, "", "Made by `orchestra reproduce translation`."]
     return "\n".join(lines) + "\n"
-
-
-def _times(epochs: int) -> str:
-    return "read once" if epochs == 1 else f"read {epochs} times"
