@@ -1,6 +1,6 @@
 import pytest
 
-from orchestra.lab.contest.score import chrf, gain, score
+from orchestra.lab.contest.score import chrf, gain, often, score
 
 RIGHT = [f"message number {number} of {number * 7}" for number in range(23)]
 HALF = [text if number % 2 else "nothing of it" for number, text in enumerate(RIGHT)]
@@ -25,3 +25,7 @@ def test_a_gain_is_counted_on_the_same_sentences() -> None:
     more = gain(RIGHT, HALF, RIGHT)
     assert more.value == pytest.approx(100 - chrf(HALF, RIGHT))
     assert 0 < more.low < more.value < more.high
+
+
+def test_how_often_is_said_in_words() -> None:
+    assert [often(epochs) for epochs in (1, 2)] == ["once", "2 times"]
