@@ -123,7 +123,7 @@ def markdown(result: Mapping[str, Any]) -> str:
     minutes = ", ".join(f"{name} {row['cpu_minutes']}" for name, row in result["rows"].items())
     lines += ["", _PAPER, "", "## Ten functions", ""]
     lines += [
-        "What is said of ten of the functions, evenly from the best to the worst of the composition's answers. The functions "
+        "What is said of ten of the functions, evenly from the best to the worst of the composition's answers. They "
         "are of Python's standard library, and under its licence.",
         "",
     ]
