@@ -105,3 +105,8 @@ def test_lines_and_functions_are_counted_that_are_right() -> None:
     assert row["next line"]["right"] == 1
     assert row["parses"]["right"] == 1
     assert row["code-to-text"]["chrf"]["high"] == 100
+
+
+def test_the_committed_table_is_that_of_its_results() -> None:
+    place = Path(__file__).parents[3] / "benchmarks/results"
+    assert (place / "code.md").read_text() == table.markdown(json.loads((place / "code.json").read_text()))
