@@ -89,3 +89,10 @@ def test_only_fine_tuning_has_all_weights_and_a_rate_of_its_own(output: Path) ->
         == rows["prompt only"]["num_weights"]
         == rows["composition"]["num_weights"]
     )
+
+
+def test_the_committed_table_is_that_of_its_results() -> None:
+    place = Path(__file__).parents[3] / "benchmarks/results"
+    assert (place / "translation.md").read_text() == table.markdown(
+        json.loads((place / "translation.json").read_text())
+    )
