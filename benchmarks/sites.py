@@ -6,7 +6,7 @@ python -m benchmarks.sites {kv,tetum,python,translation} [--steps 400] [--probe-
 may see, and are asked expressions over atoms that they have not seen. `translation` is SmolLM2 reading Macedonian
 through gemma-3-270m (`make real` fetches both); pairs are programs' messages, out of Debian's packages, some programs
 held out. Both sides get the same records in the same order, the same number of steps, gates and rate. Cut off, the same
-command goes on; what is there is not done again. The result is `output/NAME/result.json`, and what it says as a table.
+command goes on; what is there is not done again. The result is `result.json` in a folder of its settings, and a table.
 """
 
 import argparse
@@ -62,9 +62,9 @@ def main() -> None:
     told.add_argument("--probe-only", action="store_true", help="Train nothing.")
     told.add_argument("--output", type=Path, default=Path("runs/sites"))
     asked = told.parse_args()
-    place = asked.output / asked.name
-    place.mkdir(parents=True, exist_ok=True)
     task = translation(asked) if asked.name == "translation" else specialist(asked)
+    place = asked.output / f"{asked.name}-{asked.steps}x{task.batch}-{asked.held}"  # what is kept is of these settings
+    place.mkdir(parents=True, exist_ok=True)
     files = {name: written(place / f"{name}.jsonl", getattr(task, name)) for name in ("probed", "learnt", "held")}
     found = proposed(task, files["probed"], place / "probe.json")
     sides: dict[str, dict[str, Any]] = {"default": {"every": 4}, "proposed": {"pairs": found}}
@@ -213,7 +213,7 @@ def table(sides: Mapping[str, Mapping[str, Any]]) -> str:
         f"{name}: {', '.join(side['sites'])}; {side['loss_without']:.4f} without bridges; {side['cpu_seconds']} CPU s"
         for name, side in sides.items()
     ]
-    return SwapResult(rows=tuple(rows), notes=tuple(notes)).markdown()
+    return SwapResult(rows=tuple(rows), notes=tuple(notes)).markdown().replace("original's", "default's")
 
 
 if __name__ == "__main__":
