@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestra.io.checkpoint import write_atomically
+from orchestra.lab import written
 from orchestra.lab.control_rows import ROWS, Place
 from orchestra.lab.controlled import Controlled
 from orchestra.lab.controls_report import ALONE, report, summary
@@ -51,7 +52,7 @@ def run(experiment: Controlled, runs: Path) -> Iterator[Results]:
     """
     place = Place(experiment, runs / f"{experiment.name}-{experiment.digest}")
     kept = place.folder / "scores.json"
-    found: Results = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
+    found: Results = _read(kept)
     for name, make in ROWS.items():
         asked = experiment.alone if name == ALONE else experiment.tasks
         if name not in found and asked:
@@ -74,16 +75,18 @@ def reproduce(
         output: where `benchmarks/results/` is, and `runs/` for what resumes; experiments that were made before stay.
 
     Returns:
-        The results of all experiments, as written to `benchmarks/results/controls.json`.
+        The results of all experiments, as written to `benchmarks/results/controls.json`, or `controls-large.json`.
     """
-    folder = output / "benchmarks" / "results"
-    folder.mkdir(parents=True, exist_ok=True)
-    kept = folder / "controls.json"
-    results: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
+    called = written.named("controls", scale)
+    kept = output / written.FOLDER / f"{called}.json"
     for name, make in experiments.items():
         experiment = make(output, scale)
         for found in run(experiment, output / "runs" / "controls"):
-            results[name] = summary(experiment, found)
-            write_atomically(kept, json.dumps(results, indent=2) + "\n")
-            write_atomically(folder / "controls.md", report(results))
-    return results
+            results = _read(kept) | {name: summary(experiment, found)}  # read each time: others may be at work, too
+            written.write(output, called, json.dumps(results, indent=2), report(results))
+    return _read(kept)
+
+
+def _read(place: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(place.read_text(encoding="utf-8")) if place.is_file() else {}
+    return found

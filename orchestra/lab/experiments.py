@@ -18,6 +18,10 @@ from orchestra.lab.recipe import Recipe, recipes
 from orchestra.lab.words import report as words_report
 from orchestra.lab.words import scores as words
 from orchestra.lab.words import settings as words_settings
+from orchestra.lab.written import named
+
+CONTESTED = ("fine-tuned", "lora", "random augment", "vanilla augment", "prompt only", "composition")
+"""The rows of a contest that are trained."""
 
 
 class Scale(StrEnum):
@@ -61,18 +65,8 @@ def experiments() -> Mapping[str, Experiment]:
             run=lambda output, _: merging.reproduce(output),
             tell=merging_report.report,
         ),
-        "translation": Experiment(
-            about="SmolLM2 translates out of Macedonian through gemma-3-270m",
-            run=partial(_contest, "translation"),
-            tell=lambda results: _told("translation", results),
-            scales=(Scale.SMALL, Scale.LARGE),
-        ),
-        "code": Experiment(
-            about="SmolLM2 completes, writes and explains code through a small model of Python",
-            run=partial(_contest, "code"),
-            tell=lambda results: _told("code", results),
-            scales=(Scale.SMALL, Scale.LARGE),
-        ),
+        "translation": _contest("translation", "SmolLM2 translates out of Macedonian through gemma-3-270m"),
+        "code": _contest("code", "SmolLM2 completes, writes and explains code through a small model of Python"),
         "joined": Experiment(
             about="stacks trained apart and joined: one to five",
             run=lambda output, _: joined.reproduce(output),
@@ -107,21 +101,28 @@ def _run_demo(recipe: Recipe, output: Path, _: Scale) -> dict[str, Any]:
 
 
 def _run_words(output: Path, scale: Scale) -> dict[str, Any]:
-    """Results of different scales stand side by side."""
-    if scale is Scale.LARGE:
-        return words.reproduce(output, words_settings.LARGE, name="words-large")
-    return words.reproduce(output)
+    settings = words_settings.LARGE if scale is Scale.LARGE else words_settings.SMALL
+    return words.reproduce(output, settings, name=named("words", scale))
 
 
-def _contest(name: str, output: Path, scale: Scale) -> dict[str, Any]:
-    module = _module(name, "experiment")
-    results: dict[str, Any] = module.reproduce(output, module.LARGE if scale is Scale.LARGE else None)
-    return results
+def _contest(name: str, about: str) -> Experiment:
+    """One whose rows are trained each for itself: they may be filled in by several processes."""
 
+    def run(output: Path, scale: Scale, *rows: str) -> dict[str, Any]:
+        module = _module(name, "experiment")
+        settings = module.LARGE if scale is Scale.LARGE else module.Settings()
+        results: dict[str, Any] = module.reproduce(output, settings, rows=rows, name=named(name, scale))
+        return results
 
-def _told(name: str, results: dict[str, Any]) -> str:
-    told: str = _module(name, "table").markdown(results)
-    return told
+    def tell(results: dict[str, Any]) -> str:
+        told: str = _module(name, "table").markdown(results)
+        return told
+
+    def only(row: str) -> Callable[[Path, Scale], dict[str, Any]]:
+        return lambda output, scale: run(output, scale, row)
+
+    parts = {row: only(row) for row in CONTESTED}
+    return Experiment(about=about, run=run, tell=tell, scales=(Scale.SMALL, Scale.LARGE), parts=parts)
 
 
 def _module(experiment: str, module: str) -> Any:

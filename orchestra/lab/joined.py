@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 
 from orchestra.api import load
 from orchestra.io.checkpoint import write_atomically
+from orchestra.lab import written
 from orchestra.lab.asking import loaded
 from orchestra.lab.batches import encode
 from orchestra.lab.expressions import Example
@@ -84,10 +85,7 @@ def reproduce(output: Path, experiment: Experiment | None = None) -> dict[str, A
         "together": run.together(),
     }
     results["cpu_seconds"] = run.shop.cpu_seconds()
-    folder = output / "benchmarks" / "results"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "joined.json").write_text(json.dumps(results) + "\n", encoding="utf-8")
-    (folder / "joined.md").write_text(report(results), encoding="utf-8")
+    written.write(output, "joined", json.dumps(results), report(results))
     return results
 
 

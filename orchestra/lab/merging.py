@@ -12,6 +12,7 @@ from typing import Any
 from transformers import PreTrainedModel
 
 from orchestra.api import load
+from orchestra.lab import written
 from orchestra.lab.asking import Asker, Scores, loaded, mean
 from orchestra.lab.fitting import Fit
 from orchestra.lab.joining import Averaged, bundle, document, trained
@@ -77,10 +78,7 @@ def reproduce(output: Path, experiment: Experiment | None = None) -> dict[str, A
         "joined": _joined(asker, TASKS[: settings.joined], settings),
     }
     results["cpu_seconds"] = shop.cpu_seconds()
-    folder = output / "benchmarks" / "results"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "merging.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    (folder / "merging.md").write_text(report(results), encoding="utf-8")
+    written.write(output, "merging", json.dumps(results, indent=2), report(results))
     return results
 
 

@@ -15,7 +15,7 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from orchestra.api import load
 from orchestra.draw import svg
-from orchestra.lab import tokenizer
+from orchestra.lab import tokenizer, written
 from orchestra.lab.clock import timed
 from orchestra.lab.exercises import encode_with_twins, exercise
 from orchestra.lab.fitting import fit
@@ -53,10 +53,7 @@ def reproduce(output: Path, recipe: Recipe) -> dict[str, Any]:
     graph.with_suffix(".svg").write_text(svg(model.plan), encoding="utf-8")
     results = measure(model, words, recipe, runs=runs / recipe.name)
     results["cpu_minutes"] = _cpu_minutes(runs, recipe)
-    folder = output / "benchmarks" / "results"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{recipe.name}.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    (folder / f"{recipe.name}.md").write_text(report(results), encoding="utf-8")
+    written.write(output, recipe.name, json.dumps(results, indent=2), report(results))
     _score_cards(output, recipe, model, results)
     return results
 

@@ -1,4 +1,5 @@
 import json
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def test_an_experiment_prints_the_table_that_is_committed(
     results = json.loads((RESULTS_FOLDER / f"{name}.json").read_text())
     asked: list[Path] = []
 
-    def instead(output: Path) -> dict[str, Any]:
+    def instead(output: Path, *_: Any, **__: Any) -> dict[str, Any]:
         asked.append(output)
         return dict(results)
 
@@ -86,6 +87,27 @@ def test_of_the_controls_those_that_are_named_are_made(
     reproduce("controls", only=["tetum"], scale=Scale.LARGE)
     assert asked == [(list(ENTRIES), "small"), (["tetum"], "large")]
     assert "| CALM, table 5 |" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["translation", "code"])
+def test_of_a_contest_those_rows_are_filled_in_that_are_named(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module, table = (import_module(f"orchestra.lab.{name}.{part}") for part in ("experiment", "table"))
+    results = json.loads((RESULTS_FOLDER / f"{name}.json").read_text())
+    asked: list[tuple[Any, tuple[str, ...], str]] = []
+
+    def instead(output: Path, settings: Any, *, rows: tuple[str, ...], name: str) -> dict[str, Any]:
+        asked.append((settings, rows, name))
+        return dict(results)
+
+    monkeypatch.setattr(module, "reproduce", instead)
+    reproduce(name)
+    reproduce(name, only=["lora", "prompt only"], scale=Scale.LARGE)
+    large = [(module.LARGE, (row,), f"{name}-large") for row in ("lora", "prompt only")]
+    assert asked == [(module.Settings(), (), name), *large]
+    assert capsys.readouterr().out.startswith(table.markdown(results))
+    assert set(experiments()[name].parts) < set(table.TITLES)
 
 
 def test_a_part_that_there_is_not_is_refused() -> None:

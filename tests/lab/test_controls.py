@@ -1,6 +1,7 @@
 import json
 import random
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -108,6 +109,27 @@ def test_a_second_run_makes_nothing_again(
     assert controls.reproduce(output, {"tiny": lambda *_: experiment})["tiny"] == found
     assert kept.read_bytes() == before
     assert (output / "benchmarks/results/controls.md").read_text() == report(json.loads(before))
+
+
+def test_what_others_write_meanwhile_stays(
+    results: tuple[Path, Record], experiment: Controlled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output, found = results
+    place = output / "benchmarks/results/controls.json"
+
+    def make(*_: Any) -> Controlled:
+        return experiment
+
+    def run(*_: Any) -> Iterator[controls.Results]:
+        place.write_text(json.dumps({"tiny": found, "theirs": found}))
+        yield from before(*_)
+
+    before = controls.run
+    monkeypatch.setattr(controls, "run", run)
+    assert set(controls.reproduce(output, {"tiny": make})) == {"tiny", "theirs"}
+    assert set(controls.reproduce(output, {"tiny": make}, scale="large")) == {"tiny"}
+    assert set(json.loads(place.read_text())) == {"tiny", "theirs"}
+    assert (output / "benchmarks/results/controls-large.md").is_file()
 
 
 def test_another_budget_starts_anew(results: tuple[Path, Record], experiment: Controlled) -> None:

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from orchestra.lab import written
 from orchestra.lab.code import augment as own
 from orchestra.lab.code import table
 from orchestra.lab.code.functions import Function, functions, held_out, sources, split
 from orchestra.lab.contest import start
-from orchestra.lab.contest.contest import FINE_TUNED, Asked, Contest, Pairs, Row, Rules
+from orchestra.lab.contest.contest import FINE_TUNED, Asked, Contest, Pairs, Row, Rules, digest
 from orchestra.lab.contest.learners import Learner, shuffled
 from orchestra.lab.contest.records import Record
 from orchestra.lab.fitting import Fit
@@ -62,15 +63,18 @@ LARGE = Settings(
 )
 
 
-def reproduce(output: Path, settings: Settings | None = None, *, rows: Sequence[str] = ()) -> dict[str, Any]:
-    """Train what is not there, fill in the rows that are missing, and write the table.
+def reproduce(
+    output: Path, settings: Settings | None = None, *, rows: Sequence[str] = (), name: str = "code"
+) -> dict[str, Any]:
+    """Train what is not there, fill in the rows that are missing, and write the table of all that are there.
 
     Args:
         output: where `benchmarks/results/` is written, and `runs/` for what resumes.
-        rows: only these; default: all.
+        rows: fill in only these; default: all.
+        name: what the results are called.
 
     Returns:
-        The results, as written to `benchmarks/results/code.json`.
+        The results, as written to `benchmarks/results/NAME.json`.
     """
     chosen, work = settings or Settings(), output / "runs/code"
     fetch(ANCHOR)
@@ -79,16 +83,12 @@ def reproduce(output: Path, settings: Settings | None = None, *, rows: Sequence[
     parts = split(found, train=chosen.train, tune=chosen.tune, test=chosen.test)
     shown = [text for module, text in files if held_out(module) == "train"]
     size = {"width": chosen.width, "layers": chosen.layers, "vocabulary": chosen.vocabulary, "length": chosen.length}
-    augment = own.augment(work / "augment", shown, chosen.augment, **size)
-    contest = Contest(_rules(chosen, parts.train, parts.tune, parts.test), folder(ANCHOR), work)
-    known = _rows(chosen, parts.train, contest, augment)
-    done = {name: contest.kept(name, make) for name, make in known.items() if not rows or name in rows}
+    augment = own.augment(work / f"augment-{digest(shown, chosen.augment, size)}", shown, chosen.augment, **size)
+    contest = Contest(_rules(chosen, parts.train, parts.tune, parts.test), folder(ANCHOR), work, chosen)
+    done = contest.rows(_rows(chosen, parts.train, contest, augment), rows)
     counts = {part: len(getattr(parts, part)) for part in ("train", "tune", "test")} | {"epochs": chosen.epochs, **size}
     result = table.result(done, parts.test, {task: records(task, parts.test) for task in TASKS}, counts)
-    place = output / "benchmarks/results"
-    place.mkdir(parents=True, exist_ok=True)
-    (place / "code.json").write_text(json.dumps(result, ensure_ascii=False, indent=1) + "\n", "utf-8")
-    (place / "code.md").write_text(table.markdown(result), "utf-8")
+    written.write(output, name, json.dumps(result, ensure_ascii=False, indent=1), table.markdown(result))
     return result
 
 

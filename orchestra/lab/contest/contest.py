@@ -1,7 +1,7 @@
 """The rows of a contest, each trained on the same records and asked the same: kept when done, resumable before."""
 
+import hashlib
 import json
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,9 @@ from typing import Any
 import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from orchestra.errors import TrainError
 from orchestra.io.checkpoint import write_atomically
+from orchestra.lab.clock import timed
 from orchestra.lab.contest import kept, learners, training
 from orchestra.lab.contest.records import Batch, Record, batches
 from orchestra.lab.contest.writing import completions
@@ -61,27 +63,49 @@ class Rules:
 class Contest:
     """Fills rows in.
 
-    Attributes:
+    Args:
         anchor: the anchor's folder.
-        work: where rows and checkpoints are kept.
+        folder: where rows and checkpoints are kept, those of other rules and settings apart from these.
+        settings: what decides the rows beside the rules.
+
+    Attributes:
+        work: where those of these rules and settings are kept.
     """
 
-    def __init__(self, rules: Rules, anchor: Path, work: Path) -> None:
-        self.rules, self.anchor, self.work = rules, anchor, work
+    def __init__(self, rules: Rules, anchor: Path, folder: Path, settings: object) -> None:
+        self.rules, self.anchor = rules, anchor
+        self.work = folder / digest(rules, anchor.name, settings)
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.words = _tokenizer(anchor)
 
-    def kept(self, name: str, make: Callable[[], Row]) -> Row:
-        """A row, which is made where it is missing."""
-        place = self.work / f"{name.replace(' ', '-')}.json"
+    def rows(self, makers: Mapping[str, Callable[[], Row]], only: Sequence[str] = ()) -> dict[str, Row]:
+        """Rows in the order of their makers, made where they are missing.
+
+        Args:
+            only: make no others; those that are there are given all the same.
+
+        Raises:
+            TrainError: `only` names a row that there is not.
+        """
+        if strangers := [name for name in only if name not in makers]:
+            raise TrainError(f"{strangers[0]!r} is no row; rows are {', '.join(makers)}.")
+        for name, make in makers.items():
+            if not only or name in only:
+                self._fill(name, make)
+        there = [name for name in makers if self._place(name).is_file()]
+        return {name: json.loads(self._place(name).read_text("utf-8")) for name in there}
+
+    def _place(self, name: str) -> Path:
+        return self.work / f"{name.replace(' ', '-')}.json"
+
+    def _fill(self, name: str, make: Callable[[], Row]) -> None:
+        place = self._place(name)
         if not place.is_file():
-            started = time.process_time()
-            row = make()
-            row["cpu_minutes"] = round((time.process_time() - started) / 60, 1)
-            place.parent.mkdir(parents=True, exist_ok=True)
+            clock = place.with_suffix(".time")
+            with timed(clock):
+                row = make()
+            row["cpu_minutes"] = round(float(clock.read_text()) / 60, 1)
             write_atomically(place, json.dumps(row, ensure_ascii=False, indent=1))
-        found: Row = json.loads(place.read_text("utf-8"))
-        return found
 
     def alone(self, folder: Path, shown: Mapping[str, str]) -> Row:
         """A model as it is.
@@ -155,6 +179,11 @@ class Contest:
             return completions(model, words, prompts, most=asked.most, stop=asked.stop)
 
         return {task: answered(task, asked) for task, asked in self.rules.asked.items()}
+
+
+def digest(*told: object) -> str:
+    """What tells these settings from others, by how they are printed."""
+    return hashlib.sha256(repr(told).encode()).hexdigest()[:12]
 
 
 def _tokenizer(place: Path) -> PreTrainedTokenizerBase:

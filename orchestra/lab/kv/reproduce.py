@@ -14,6 +14,7 @@ import torch
 from transformers import LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
 from orchestra.api import load
+from orchestra.lab import written
 from orchestra.lab.clock import timed
 from orchestra.lab.kv import anchor, augment, bridges, scoring, words
 from orchestra.lab.kv.report import report
@@ -31,7 +32,7 @@ def reproduce(output: Path, scale: str = "small", made: Settings | None = None) 
         made: settings of one's own; default: those of the scale.
 
     Returns:
-        The results, as written to `benchmarks/results/kv.json`.
+        The results, as written to `benchmarks/results/kv.json`, or `kv-large.json`.
     """
     made, folder = made or settings(scale), output / "kv" / scale
     tokenizer = words.build()
@@ -39,10 +40,7 @@ def reproduce(output: Path, scale: str = "small", made: Settings | None = None) 
     train_augment(folder, tokenizer, made)
     model = train_bridges(folder, tokenizer, made)
     results = {"scale": scale, **measure(model, tokenizer, made), "cpu_minutes": _cpu_minutes(folder)}
-    written = output / "benchmarks" / "results"
-    written.mkdir(parents=True, exist_ok=True)
-    (written / "kv.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    (written / "kv.md").write_text(report(results), encoding="utf-8")
+    written.write(output, written.named("kv", scale), json.dumps(results, indent=2), report(results))
     return results
 
 

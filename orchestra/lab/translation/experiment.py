@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from orchestra.lab import written
 from orchestra.lab.contest import start
 from orchestra.lab.contest.contest import FINE_TUNED, Asked, Contest, Pairs, Row, Rules
 from orchestra.lab.contest.learners import Learner, shuffled
@@ -51,33 +52,32 @@ class Settings:
 LARGE = Settings(train=20_000, test=1000, epochs=3, batch=64)
 
 
-def reproduce(output: Path, settings: Settings | None = None, *, rows: Sequence[str] = ()) -> dict[str, Any]:
-    """Fetch what is not there, fill in the rows that are missing, and write the table.
+def reproduce(
+    output: Path, settings: Settings | None = None, *, rows: Sequence[str] = (), name: str = "translation"
+) -> dict[str, Any]:
+    """Fetch what is not there, fill in the rows that are missing, and write the table of all that are there.
 
     Args:
         output: where `benchmarks/results/` is written, and `runs/` for what resumes.
-        rows: only these; default: all.
+        rows: fill in only these; default: all.
+        name: what the results are called.
 
     Returns:
-        The results, as written to `benchmarks/results/translation.json`.
+        The results, as written to `benchmarks/results/NAME.json`.
 
     Raises:
         DataError: the catalogues cannot be fetched.
     """
     chosen = settings or Settings()
-    for name in ("smollm2", "gemma3"):
-        fetch(name)
+    for model in ("smollm2", "gemma3"):
+        fetch(model)
     work = output / "runs/translation"
     found = data.pairs(chosen.language, [catalogues(work / "catalogues", chosen.language)])
     parts = data.split(found, train=chosen.train, tune=chosen.tune, test=chosen.test)
-    contest = Contest(_rules(chosen, parts), folder("smollm2"), work)
-    known = _rows(chosen, parts, contest)
-    done = {name: contest.kept(name, make) for name, make in known.items() if not rows or name in rows}
+    contest = Contest(_rules(chosen, parts), folder("smollm2"), work, chosen)
+    done = contest.rows(_rows(chosen, parts, contest), rows)
     result: dict[str, Any] = table.result(done, parts, chosen.name, epochs=chosen.epochs, shots=chosen.shots)
-    place = output / "benchmarks/results"
-    place.mkdir(parents=True, exist_ok=True)
-    (place / "translation.json").write_text(json.dumps(result, ensure_ascii=False, indent=1) + "\n", "utf-8")
-    (place / "translation.md").write_text(table.markdown(result), "utf-8")
+    written.write(output, name, json.dumps(result, ensure_ascii=False, indent=1), table.markdown(result))
     return result
 
 

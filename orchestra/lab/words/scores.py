@@ -9,6 +9,7 @@ from typing import Any
 from transformers import PreTrainedModel
 
 from orchestra.io.checkpoint import write_atomically
+from orchestra.lab import written
 from orchestra.lab.exercises import Part, example
 from orchestra.lab.expressions import Example
 from orchestra.lab.measure import score
@@ -48,10 +49,7 @@ def reproduce(output: Path, settings: Settings = SMALL, *, name: str = "words") 
         "brought": kept.once("brought", lambda: _brought(shop)),
     }
     results["cpu_minutes"] = shop.cpu_minutes()
-    folder = output / "benchmarks" / "results"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    (folder / f"{name}.md").write_text(report(results), encoding="utf-8")
+    written.write(output, name, json.dumps(results, indent=2), report(results))
     return results
 
 

@@ -1,5 +1,6 @@
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,15 @@ def test_what_is_there_is_not_made_again(output: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr("orchestra.lab.code.augment.fit", None)
     reproduce(output, SMALL)
     assert (output / "benchmarks/results/code.json").read_text() == before
+
+
+def test_an_augment_that_learnt_otherwise_is_another_one(output: Path) -> None:
+    augments = set((output / "runs/code").glob("augment-*/"))
+    reproduce(output, replace(SMALL, shots=0), rows=["augment"], name="code-other")
+    assert set((output / "runs/code").glob("augment-*/")) == augments
+    longer = replace(SMALL, augment=replace(SMALL.augment, steps=3))
+    reproduce(output, longer, rows=["augment"], name="code-other")
+    assert len(set((output / "runs/code").glob("augment-*/")) - augments) == 1
 
 
 def test_a_function_is_asked_for_in_three_ways() -> None:

@@ -1,9 +1,11 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from orchestra.errors import TrainError
 from orchestra.lab import tokenizer
 from orchestra.lab.contest import kept, score
 from orchestra.lab.contest.contest import Contest
@@ -77,6 +79,20 @@ def test_rows_that_are_there_are_not_filled_in_again(output: Path, monkeypatch: 
     monkeypatch.setattr(score, "SAMPLES", 40)
     reproduce(output, SMALL)
     assert (output / "benchmarks/results/translation.json").read_text() == before
+
+
+def test_other_settings_are_rows_of_their_own(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = (output / "benchmarks/results/translation.json").read_text()
+    monkeypatch.setattr(experiment, "fetch", lambda name: None)
+    monkeypatch.setattr("orchestra.lab.translation.data.split", _split)
+    monkeypatch.setattr(score, "SAMPLES", 40)
+    other = replace(SMALL, shots=2)
+    results = reproduce(output, other, rows=["gemma3"], name="translation-other")
+    assert list(results["rows"]) == ["gemma3"]
+    assert list(reproduce(output, other, rows=["smollm2"], name="translation-other")["rows"]) == ["smollm2", "gemma3"]
+    assert (output / "benchmarks/results/translation.json").read_text() == before
+    with pytest.raises(TrainError, match=r"'gemma' is no row; rows are smollm2, gemma3, fine-tuned, lora, "):
+        reproduce(output, SMALL, rows=["gemma"])
 
 
 def test_only_fine_tuning_has_all_weights_and_a_rate_of_its_own(output: Path) -> None:
