@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedModel
 
 from orchestra.lab.batches import IGNORED, Batch, Draw, Encode, batches
+from orchestra.lab.progress import Work
 from orchestra.lab.tokenizer import PAD_ID
 from orchestra.runtime.model import ComposedModel
 
@@ -76,17 +76,14 @@ def fit(
     optimizers = _optimizers(model, weights, settings)
     step, loss = _resume(checkpoint, weights, optimizers)
     stream = batches(example, encode, size=settings.batch, seed=settings.seed, start=step)
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
     model.train()
-    told = (TimeRemainingColumn(), TextColumn("loss {task.fields[loss]:.3f}"))
-    with _attending(model, settings.attention), Progress(*columns, *told) as progress:
-        bar = progress.add_task(title, total=settings.steps, completed=step, loss=loss)
+    with _attending(model, settings.attention), Work(title, settings.steps, done=step) as work:
         while step < settings.steps:
             _set_rate(optimizers, settings, step)
             now = _step(model, weights, optimizers, next(stream), settings, loss_of or _loss, step)
             loss = now if step == 0 else 0.98 * loss + 0.02 * now
             step += 1
-            progress.update(bar, completed=step, loss=loss)
+            work.at(step, loss=loss)
             if step % settings.save_every == 0 or step == settings.steps:
                 _save(checkpoint, weights, optimizers, step, loss)
     model.eval()

@@ -14,6 +14,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from orchestra.api import load
 from orchestra.lab.contest.records import Batch
 from orchestra.lab.contest.training import Logits
+from orchestra.lab.progress import track
 from orchestra.runtime.model import ComposedModel
 
 LINEARS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -93,7 +94,8 @@ def _reader(model: ComposedModel) -> Callable[[Sequence[Batch]], Logits]:
     """What the frozen parts make of a text does not change in training: they run once, and steps go on from there."""
 
     def prepare(batches: Sequence[Batch]) -> Logits:
-        taps = [model.taps(batch.ids, batch.valid, prompt_length=batch.prompt_length) for batch in batches]
+        read = track(batches, "what the frozen models make of the records")
+        taps = [model.taps(batch.ids, batch.valid, prompt_length=batch.prompt_length) for batch in read]
 
         def logits(number: int, batch: Batch) -> Tensor:
             told: Any = model(

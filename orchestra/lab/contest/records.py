@@ -1,6 +1,6 @@
 """What is read and what is written after it: one form for every row of a table."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import torch
@@ -68,7 +68,7 @@ def _left(row: list[int], length: int, fill: int) -> list[int]:
     return [fill] * (length - len(row)) + row
 
 
-def alike(prompts: Sequence[str], size: int) -> Iterator[list[int]]:
+def alike(prompts: Sequence[str], size: int) -> list[list[int]]:
     """Indices of prompts, those that are alike in length together."""
     order = sorted(range(len(prompts)), key=lambda number: len(prompts[number]))
-    return (order[at : at + size] for at in range(0, len(order), size))
+    return [order[at : at + size] for at in range(0, len(order), size)]

@@ -1,9 +1,7 @@
 """One way to train for every row that is trained: AdamW on the same batches in the same order, resumable."""
 
-import json
 import math
 import random
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from orchestra.lab.contest.records import Batch
+from orchestra.lab.progress import Work
 
 Logits = Callable[[int, Batch], Tensor]
 """The logits of a batch over its last tokens, one before the first that is learnt; batches are known by number."""
@@ -36,22 +35,19 @@ def fit(
     optimizer = torch.optim.AdamW(weights, lr=settings.rate, weight_decay=settings.weight_decay, betas=(0.9, 0.98))
     order = [number for epoch in range(settings.epochs) for number in _shuffled(len(batches), epoch)]
     step = _resume(place, weights, optimizer)
-    recent, started = [], time.process_time()
-    while step < len(order):
-        for group in optimizer.param_groups:
-            group["lr"] = settings.rate * _factor(step, len(order), settings.warmup)
-        value = loss(logits, order[step], batches[order[step]])
-        value.backward()
-        nn.utils.clip_grad_norm_(weights, 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        recent.append(value.item())
-        step += 1
-        if step % settings.save_every == 0 or step == len(order):
-            _save(place, weights, optimizer, step)
-            line = {"step": step, "of": len(order), "loss": round(sum(recent) / len(recent), 4)}
-            print(json.dumps({**line, "cpu_s": round(time.process_time() - started)}), flush=True)
-            recent = []
+    with Work(place.stem, len(order), done=step) as work:
+        while step < len(order):
+            for group in optimizer.param_groups:
+                group["lr"] = settings.rate * _factor(step, len(order), settings.warmup)
+            value = loss(logits, order[step], batches[order[step]])
+            value.backward()
+            nn.utils.clip_grad_norm_(weights, 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+            step += 1
+            work.at(step, loss=value.item())
+            if step % settings.save_every == 0 or step == len(order):
+                _save(place, weights, optimizer, step)
 
 
 def loss(logits: Logits, number: int, batch: Batch) -> Tensor:

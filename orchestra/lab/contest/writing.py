@@ -7,6 +7,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, StoppingCriteria, StoppingCriteriaList
 
 from orchestra.lab.contest.records import alike
+from orchestra.lab.progress import track
 
 
 @torch.no_grad()
@@ -26,7 +27,7 @@ def completions(
     """
     written = [""] * len(prompts)
     writer: Any = model
-    for numbers in alike(prompts, size):
+    for numbers in track(alike(prompts, size), "answers"):
         texts = [prompts[number] for number in numbers]
         batch: Any = tokenizer(texts, return_tensors="pt", padding=True, padding_side="left")
         ids = batch["input_ids"].to(model.device)

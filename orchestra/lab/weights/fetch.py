@@ -89,9 +89,9 @@ def fetch(name: str) -> None:
     """Fetch and convert one model, unless it is there."""
     place = folder(name)
     if (place / "config.json").is_file():
-        print(f"{name}: {place} is there.")
+        _tell(f"{name}: {place} is there.")
         return
-    print(f"{name}: fetching ...", flush=True)
+    _tell(f"{name}: fetching ...")
     download, convert = MODELS[name]
     partial = place.with_name(f"{name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -103,7 +103,7 @@ def fetch(name: str) -> None:
         download(content)
         convert(content, partial)
     partial.rename(place)
-    print(f"{name}: {place} holds {sum(file.stat().st_size for file in place.iterdir()) / 1e6:.0f} MB.")
+    _tell(f"{name}: {place} holds {sum(file.stat().st_size for file in place.iterdir()) / 1e6:.0f} MB.")
 
 
 def main() -> int:
@@ -112,8 +112,13 @@ def main() -> int:
         try:
             fetch(name)
         except (OSError, RuntimeError, subprocess.SubprocessError) as error:
-            print(f"{name}: cannot be fetched: {error}", file=sys.stderr)
+            _tell(f"{name}: cannot be fetched: {error}")
     return 0 if any((folder(name) / "config.json").is_file() for name in MODELS) else 1
+
+
+def _tell(text: str) -> None:
+    """On stderr: stdout is for results."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def _run(*words: str) -> None:
