@@ -3,6 +3,7 @@
 All are over atoms that no bridge was trained on. A test compares what ships with what this draws.
 """
 
+import argparse
 import json
 import random
 from pathlib import Path
@@ -30,8 +31,10 @@ def lines(name: str) -> list[str]:
 
 def main() -> None:
     """Write all of them."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     for name in ("digits", "kv", "tetum", "python", "mixed"):
         (FOLDER / f"trio_{name}.jsonl").write_text("\n".join(lines(name)) + "\n", encoding="utf-8")
+    print(f"written: {FOLDER}/trio_*.jsonl")
 
 
 if __name__ == "__main__":

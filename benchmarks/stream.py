@@ -3,7 +3,7 @@
 Texts are what a Debian system has: licences, Python's own sources, and the translations of programs. Tokenizers are
 trained on the spot, on other parts of the same texts.
 
-    python benchmarks/stream.py
+    python -m benchmarks.stream
 
 Where `make real` has put real models, the tokenizers of these are measured as well, with SmolLM2's as the anchor's.
 """

@@ -50,14 +50,19 @@ def shape(config: Config) -> Shape:
         head=vocab * narrow,
         tied=bool(kind in _TIED if tied is None else tied),
         dtype=next((found for found in named if isinstance(found, str)), None),
+        longest=_rows(text) or None,
     )
 
 
 def _positions(text: Config) -> int:
     """Rows of the table of positions; opt's begins with two that stand for padding."""
     kind = str(text["model_type"])
-    rows = _number(text, "max_position_embeddings", "n_positions")
+    rows = _rows(text)
     return rows + 2 if kind == "opt" else rows if kind in ("gpt2", "gpt_bigcode") else 0
+
+
+def _rows(text: Config) -> int:
+    return _number(text, "max_position_embeddings", "n_positions")
 
 
 def _layers(text: Config, sizes: _Sizes) -> tuple[Layer, ...]:

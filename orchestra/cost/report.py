@@ -1,5 +1,6 @@
 """cost(): what a graph costs, beside the anchor alone, LoRA, fine-tuning, and its augments as models of their own."""
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -11,7 +12,9 @@ from orchestra.cost.running import (
     anchor_flops,
     augment_flops,
     lora_flops,
+    prompt_readers,
     rank_params,
+    read,
     running,
     whole_flops,
 )
@@ -76,7 +79,7 @@ class TrainRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lora:
-    """Adapters with as many parameters as the bridges, as nearly as a rank allows.
+    """Adapters with as many parameters as the bridges that run, as nearly as a rank allows.
 
     Attributes:
         modules: the maps that have one, by name: every map of every layer of the anchor, experts left out.
@@ -131,8 +134,10 @@ def cost(planned: Plan, shapes: Shapes, asked: Asked) -> Cost:
 
 
 def _lora(planned: Plan, shapes: Shapes) -> Lora:
-    each = rank_params(shapes[ANCHOR])
-    rank = max(1, round(sum(cost.bridge_params for cost in planned.costs) / each))
+    """As large as the bridges that are trained, or as all where none of them runs."""
+    each, on = rank_params(shapes[ANCHOR]), running(planned)
+    bridges = sum(cost.bridge_params for cost in planned.costs if cost.augment in on or not on)
+    rank = max(1, round(bridges / each))
     names = dict.fromkeys(one.name for layer in shapes[ANCHOR].layers for one in layer.maps)
     return Lora(rank=rank, num_params=rank * each, modules=tuple(names))
 
@@ -218,8 +223,12 @@ def _notes(planned: Plan, shapes: Shapes, asked: Asked) -> Iterator[str]:
             yield f"{node.name} reads a stream: {ratio:g} of its tokens for each of the anchor's{why}."
         if node.name not in running(planned):
             yield f"{node.name} does not run, and adds weights only."
+        elif node.name in prompt_readers(planned):
+            yield f"{node.name} reads the prompt only: its cache grows with the prompt, and not with what is written."
     for node in (planned.graph.anchor, *planned.graph.augments):
-        shape, counted = shapes[node.name], node.facts.num_params
+        shape, counted, whole = shapes[node.name], node.facts.num_params, math.ceil(read(planned, asked, node))
+        if shape.longest is not None and whole > shape.longest and node.name in {ANCHOR, *running(planned)}:
+            yield f"{node.name} has positions for {shape.longest:,} tokens, and of these texts it would read {whole:,}."
         if counted and abs(shape.num_params - counted) > _FAR * counted:
             yield (
                 f"{node.name} ({shape.model_type}) has {counted:,} parameters, and its config was read as one of "

@@ -83,6 +83,7 @@ class Shape:
         head: numbers in the matrix that makes logits.
         tied: whether its head is its table of tokens.
         dtype: that its config names; None where it names none.
+        longest: how many tokens its config says it reads; None where it does not say.
     """
 
     model_type: str
@@ -95,6 +96,7 @@ class Shape:
     head: int
     tied: bool
     dtype: str | None
+    longest: int | None
 
     @property
     def num_params(self) -> int:

@@ -76,6 +76,8 @@ def _weights(cost: Cost) -> Iterator[str]:
     frozen = ", ".join(f"{num_bytes(size)} as {dtype} on {device}" for (dtype, device), size in sums.items())
     bridges = sum(row.trained_params for row in cost.rows if row.kind == "composition")
     yield f"Weights: {frozen}; bridges {num_bytes(4 * bridges)} as float32."
+    ends = {row.kind: num_bytes(row.text_bytes) for row in cost.rows}
+    yield f"Caches at the ends of the texts: {ends['composition']}, of the anchor alone {ends['anchor']}."
     yield f"LoRA, rank {cost.lora.rank}: on {', '.join(cost.lora.modules)} of every layer."
 
 

@@ -132,6 +132,7 @@ class Explained:
     active: Any
     ablate: Callable[..., AbstractContextManager[None]]
     unswitched: Callable[..., AbstractContextManager[None]]
+    get_input_embeddings: Callable[[], Any]
     _runner: Any
     _toggles: Toggles
     _streams: Mapping[str, Any]
@@ -152,10 +153,13 @@ class Explained:
                 there, and a stream is cut there. Default: all that comes before the completion.
 
         Raises:
-            ComposeError: the model was composed without a tokenizer, the ids are not one text, there is no token, or
-                the prompt does not end in the text.
+            ComposeError: the model was composed without a tokenizer, the ids are not one text of the anchor's tokens,
+                there is no token, or the prompt does not end in the text.
         """
         ids, length = in_tokens(self.tokenizer, text, completion, prompt_length)
+        known = self.get_input_embeddings().weight.shape[0]
+        if strange := [token for token in ids.flatten().tolist() if not 0 <= token < known]:
+            raise ComposeError(f"{strange[0]} is no token of the anchor, which has {known:,}.")
         ids = ids.to(self.device)
         with self.unswitched(), torch.no_grad():
             told = torch.tensor([length], device=ids.device)
@@ -196,19 +200,25 @@ class Explained:
 
 def in_tokens(
     tokenizer: PreTrainedTokenizerBase | None,
-    text: str | Tensor,
-    completion: str | None = None,
+    text: object,
+    completion: object = None,
     prompt_length: int | None = None,
 ) -> tuple[Int[Tensor, "1 seq"], int]:
     """A text in tokens, and how many of them are its prompt; arguments and errors are those of `contributions`."""
     if tokenizer is None:
         raise ComposeError("contributions need a tokenizer, and this model was composed without one.")
+    if not isinstance(text, str | Tensor):
+        raise ComposeError(f"text is a {type(text).__name__}; it must be a string, or a tensor of token ids.")
+    if not isinstance(completion, str | None):
+        raise ComposeError(f"completion is a {type(completion).__name__}; it must be a string.")
     if isinstance(text, str):
         ids = torch.tensor([tokenizer(text)["input_ids"]], dtype=torch.long)
     else:
         ids = text[None] if text.ndim == 1 else text
         if ids.ndim != 2 or ids.shape[0] != 1:
             raise ComposeError(f"contributions are of one text; these ids have shape {tuple(text.shape)}.")
+        if ids.is_floating_point() or ids.dtype == torch.bool:
+            raise ComposeError(f"contributions are of token ids, which are integers; these are {ids.dtype}.")
     length = ids.shape[1]
     if completion is not None:
         written = tokenizer(completion, add_special_tokens=False)["input_ids"]

@@ -17,6 +17,7 @@ from transformers import (
 from orchestra.cost.config import shape
 from orchestra.cost.flops import model_flops
 from orchestra.cost.shape import Shape
+from orchestra.runtime.config import shortest
 from tests.configs import CONFIGS, WINDOW
 from tests.counted import PROMPT, read, trained
 from tests.tiny import VOCAB, config, model
@@ -32,6 +33,11 @@ SPARSE: dict[str, Any] = {
 
 def shape_of(made: Any) -> Shape:
     return shape(made.config.to_dict())
+
+
+@pytest.mark.parametrize("architecture", CONFIGS)
+def test_a_text_may_be_as_long_as_the_model_says(architecture: str) -> None:
+    assert shape_of(model(architecture)).longest == shortest(config(architecture))
 
 
 @pytest.mark.parametrize("architecture", CONFIGS)

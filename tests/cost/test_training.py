@@ -137,6 +137,29 @@ def test_the_rank_of_lora_gives_as_many_parameters_as_the_bridges_as_nearly_as_i
     assert abs(found.num_params - bridges) <= rank_params(shapes(composed)["anchor"]) / 2
 
 
+def test_lora_is_as_large_as_the_bridges_that_run() -> None:
+    small, large = model("gpt2", seed=1), model("llama", seed=2)
+    one = compose(model("llama"), fresh=True, kv=small)
+    two = compose(model("llama"), fresh=True, kv=small, more=(large, {"enabled": False}))
+    both = compose(model("llama"), fresh=True, kv=small, more=large)
+    sizes = [cost(each.plan, shapes(each), ASKED).lora.num_params for each in (one, two, both)]
+    assert sizes[0] == sizes[1] < sizes[2]
+
+
+def test_what_limits_a_text_is_told() -> None:
+    composed = compose(
+        model("llama"), kv=(model("gpt2"), {"context": "prompt"}), off=(model("opt"), {"enabled": False})
+    )
+    known = {name: replace(each, longest=PROMPT + 1) for name, each in shapes(composed).items()}
+    assert cost(composed.plan, known, Asked(prompt_length=PROMPT, new_tokens=1)).notes == (
+        "kv reads the prompt only: its cache grows with the prompt, and not with what is written.",
+        "off does not run, and adds weights only.",
+    )
+    assert cost(composed.plan, known, Asked(prompt_length=PROMPT, new_tokens=2)).notes[2:] == (
+        f"anchor has positions for {PROMPT + 1} tokens, and of these texts it would read {PROMPT + 2}.",
+    )
+
+
 def test_gradients_and_optimizer_are_those_of_what_is_trained() -> None:
     found = {each.kind: each for each in cost(ring(0).plan, shapes(ring(0)), ASKED).train}
     bridges = found["composition"]

@@ -16,6 +16,7 @@ from tests.mixed import streaming
 from tests.prompts import PROMPT, mixed
 from tests.tiny import (
     LENGTH,
+    VOCAB,
     bridges,
     close,
     compose,
@@ -256,6 +257,9 @@ def test_an_augment_that_reads_the_prompt_only_reads_the_whole_text_unless_told_
     [
         ("", None, "contributions need a text of one token or more."),
         (tokens(2, 3), None, "contributions are of one text; these ids have shape (2, 3)."),
+        (torch.tensor([0.5]), None, "contributions are of token ids, which are integers; these are torch.float32."),
+        (torch.tensor([1, VOCAB]), None, f"{VOCAB} is no token of the anchor, which has {VOCAB}."),
+        (torch.tensor([1, -1]), None, f"-1 is no token of the anchor, which has {VOCAB}."),
         ("w5 w7", 3, "prompt_length is 3, and this text has 2 tokens."),
         ("w5 w7", -1, "prompt_length is -1, and this text has 2 tokens."),
     ],
@@ -263,6 +267,19 @@ def test_an_augment_that_reads_the_prompt_only_reads_the_whole_text_unless_told_
 def test_what_is_no_text_with_a_prompt_is_refused(text: Any, length: int | None, message: str) -> None:
     with pytest.raises(ComposeError, match=f"^{re.escape(message)}$"):
         composition().contributions(text, prompt_length=length)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ([[5, 7]], "text is a list; it must be a string, or a tensor of token ids."),
+        ([None], "text is a NoneType; it must be a string, or a tensor of token ids."),
+        (["w5", 38], "completion is a int; it must be a string."),
+    ],
+)
+def test_what_is_no_text_at_all_is_refused(given: list[Any], message: str) -> None:
+    with pytest.raises(ComposeError, match=f"^{re.escape(message)}$"):
+        contributions.in_tokens(words(), *given)
 
 
 def test_without_a_tokenizer_nothing_can_be_reported() -> None:
