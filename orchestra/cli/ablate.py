@@ -20,7 +20,11 @@ from orchestra.train.swap_result import HEADINGS, cells
 from orchestra.train.swap_spec import FORMS, parse
 
 
+_OF_PROMPT = ("graph", "prompt", "max_new_tokens", "as_json")
+
+
 def ablate(
+    context: typer.Context,
     graph: Annotated[Path, typer.Argument(help="A graph document, or its repository on the Hub.")],
     prompt: Annotated[str | None, typer.Option(help="The text to continue.")] = None,
     max_new_tokens: Annotated[int, typer.Option(min=1)] = GREEDY.max_new_tokens,
@@ -50,6 +54,11 @@ def ablate(
     """Answer one prompt without each augment; or train and score what another in its place would give."""
     if (prompt is None) == (not swaps):
         raise TrainError(f"give either --prompt, to answer it, or --swap ({FORMS}), to train controls.")
+    given = _given(context)
+    if prompt is None and "max_new_tokens" in given:
+        raise TrainError("--max-new-tokens belongs to --prompt; completions of --swap are as long as their records'.")
+    if prompt is not None and (trained := sorted(given.difference(_OF_PROMPT))):
+        raise TrainError(f"--{trained[0].replace('_', '-')} belongs to --swap; with --prompt nothing is trained.")
     if prompt is not None:
         return _answer(graph, prompt, max_new_tokens, as_json=as_json)
     if data is None:
@@ -80,6 +89,11 @@ def ablate(
         budget={name: value for name, value in fields.items() if value is not None},
     )
     _print(_swapped(graph, spec), as_json=as_json, markdown=markdown)
+
+
+def _given(context: typer.Context) -> set[str]:
+    """The options and arguments that were typed."""
+    return {name for name in context.params if str(context.get_parameter_source(name)).endswith("COMMANDLINE")}
 
 
 def _swapped(graph: Path, spec: SwapSpec) -> SwapResult:

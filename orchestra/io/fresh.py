@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from orchestra.io.conversion import converted
@@ -25,6 +26,13 @@ def write_fresh(folder: Path, into: Path, *, seed: int) -> Path:
         return into
     folder = converted(folder) if is_gguf(folder) else folder
     into.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(into.with_name(f".{into.name}.lock")):  # of several at once, one writes
+        if not into.is_dir():
+            _write(folder, into, seed=seed)
+    return into
+
+
+def _write(folder: Path, into: Path, *, seed: int) -> None:
     partial = into.with_name(f".{into.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     with quiet(), torch.random.fork_rng(devices=[]):
@@ -36,4 +44,3 @@ def write_fresh(folder: Path, into: Path, *, seed: int) -> Path:
         if file.suffix in _TEXTS and not file.name.startswith(_OF_THE_MODEL) and file.is_file():
             shutil.copyfile(file, partial / file.name)
     partial.rename(into)
-    return into

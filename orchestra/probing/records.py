@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestra.errors import DataError
+from orchestra.files import repeated
 
 SHOWN = 20
 _FIELDS = ("prompt", "completion", "text", "label", "spans")
@@ -102,7 +103,9 @@ def split(records: list[Record], share: float, seed: int) -> tuple[list[Record],
 
 def _parse(line: str, number: int) -> Record | list[str]:
     try:
-        found = json.loads(line)
+        found = json.loads(line, object_pairs_hook=_fields)
+    except _TwiceError as error:
+        return [f"'{error}' stands twice; keep one of them."]
     except json.JSONDecodeError as error:
         return [f"is not JSON: {error.msg} at column {error.colno}."]
     except (ValueError, RecursionError):  # numbers of thousands of digits, thousands of brackets
@@ -112,6 +115,16 @@ def _parse(line: str, number: int) -> Record | list[str]:
     problems = list(_problems(found))
     text: str = found["prompt" if "prompt" in found else "text"] if not problems else ""
     return problems or Record(text=text, marks=tuple(_marks(found, number)))
+
+
+class _TwiceError(ValueError):
+    """A field that an object has twice: JSON would keep the last."""
+
+
+def _fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if twice := repeated([name for name, _ in pairs]):
+        raise _TwiceError(twice[0])
+    return dict(pairs)
 
 
 def _problems(found: dict[str, Any]) -> Iterator[str]:

@@ -41,7 +41,7 @@ class Places:
     Attributes:
         kind: "prompt", the last token of prompts; "spans", the last tokens of spans.
         num_fit, num_held: places fitted on, and scored on.
-        num_labels: different labels that were fitted on.
+        num_labels: different labels that were fitted on, the most frequent ones where there are more than `classes`.
         num_tokens: different tokens of the anchor that labels begin with, on both sides; if it is one, there is nothing
             for R² to explain.
         known: how often a held-out label is one of these: no probe tells more.

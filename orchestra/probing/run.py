@@ -183,9 +183,9 @@ class _Goals:
         self._parts = parts
         labels = Counter(places[index].label for index in parts.fit.tolist())
         order = {label: index for index, (label, _) in enumerate(labels.most_common(classes))}
-        self.num_labels, self.num_classes = len(labels), len(order)
+        self.num_labels = len(order)
         self.classes = torch.tensor([order.get(place.label, -1) for place in places])
-        self.known = sum(places[index].label in labels for index in parts.held.tolist()) / len(parts.held)
+        self.known = sum(places[index].label in order for index in parts.held.tolist()) / len(parts.held)
         self.tokens = torch.tensor([place.goal for place in places])
         embed = model.anchor.get_input_embeddings()
         with torch.no_grad():
@@ -198,7 +198,7 @@ class _Goals:
     def judge(self, states: Tensor) -> tuple["Probe", Tensor]:
         """The probe of a layer; and by held-out row what it told right, came nearest to, missed, and could miss."""
         fitted, parts = Probe(states, self._parts), self._parts
-        told = fitted.classify(self.classes, self.num_classes) == self.classes[parts.held]
+        told = fitted.classify(self.classes, self.num_labels) == self.classes[parts.held]
         brought = fitted.regress(self.vectors)
         wanted = self.vectors[parts.held].double()
         missed = (brought - wanted).square().sum(-1)

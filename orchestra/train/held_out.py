@@ -37,7 +37,7 @@ class Scores:
 
 
 def split(data: Path, folder: Path, *, share: float, seed: int) -> tuple[Path, Path]:
-    """Part a file of records in two, written into `folder`; records that are alike stay together.
+    """Part a file of records in two, written into `folder`; records of one prompt, or one text, stay together.
 
     Returns:
         What is trained on, and what is held out.
@@ -52,8 +52,8 @@ def split(data: Path, folder: Path, *, share: float, seed: int) -> tuple[Path, P
         parts[_draw(record, seed) < share].append(record)
     if not all(parts.values()):
         raise DataError(
-            f"{data}: of {len(records)} records {len(parts[True])} would be held out (a share of {share:g}): give more "
-            "records, another share, or eval_data."
+            f"{data}: of {len(records)} records {len(parts[True])} would be held out (a share of {share:g}; those of "
+            "one prompt stay together): give more records, another share, or eval_data."
         )
     folder.mkdir(parents=True, exist_ok=True)
     paths = folder / TRAINED_ON, folder / HELD_OUT
@@ -62,10 +62,15 @@ def split(data: Path, folder: Path, *, share: float, seed: int) -> tuple[Path, P
     return paths
 
 
+def distinct(examples: Sequence[Example]) -> list[Example]:
+    """Each record once, in their order: what stands there twice tells no more than once."""
+    return list({(example.ids, example.num_prompt): example for example in examples}.values())
+
+
 def repeated(train: Sequence[Example], held_out: Sequence[Example]) -> int:
-    """How many held-out records are trained on as well."""
-    seen = {(example.ids, example.num_prompt) for example in train}
-    return sum((example.ids, example.num_prompt) in seen for example in held_out)
+    """How many held-out records have a prompt, or are a text, that is trained on as well."""
+    seen = {_asked(example) for example in train}
+    return sum(_asked(example) in seen for example in held_out)
 
 
 def score(
@@ -125,7 +130,7 @@ def _together(examples: Sequence[Example], size: int, limit: int | None) -> Iter
 def _exact(
     model: ComposedModel, tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example], pad_id: int
 ) -> list[bool]:
-    """Whether each prompt is completed as its record is."""
+    """Whether each prompt is completed as its record is, in as many tokens, whatever else is in the batch."""
     width = max(example.num_prompt for example in examples)
     ids = torch.full((len(examples), width), pad_id)
     mask = torch.zeros_like(ids)
@@ -141,13 +146,20 @@ def _exact(
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.eos_token_id if tokenizer.pad_token_id is None else pad_id,
     )[:, width:]
-    said = tokenizer.batch_decode(written, skip_special_tokens=True)
-    wanted = tokenizer.batch_decode([list(e.ids[e.num_prompt :]) for e in examples], skip_special_tokens=True)
+    completions = [list(example.ids[example.num_prompt :]) for example in examples]
+    own = [row[: len(ids)] for row, ids in zip(written.tolist(), completions, strict=True)]
+    said, wanted = (tokenizer.batch_decode(each, skip_special_tokens=True) for each in (own, completions))
     return [one.strip() == other.strip() for one, other in zip(said, wanted, strict=True)]
 
 
+def _asked(example: Example) -> tuple[int, ...]:
+    """The prompt of a record, or all of a text that has none."""
+    return example.ids[: example.num_prompt] if example.num_prompt else example.ids
+
+
 def _draw(record: Record, seed: int) -> float:
-    digest = hashlib.sha256(f"{seed}/{_line(record)}".encode()).digest()
+    told = json.dumps(record.target if record.prompt is None else record.prompt, ensure_ascii=False)
+    digest = hashlib.sha256(f"{seed}/{told}".encode()).digest()
     return int.from_bytes(digest[:7]) / 2**56
 
 

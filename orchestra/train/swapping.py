@@ -3,12 +3,15 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from orchestra.api import load
-from orchestra.errors import DataError
+from orchestra.errors import DataError, TrainError
 from orchestra.io.bundle import read_config
 from orchestra.io.checkpoint import file_sha256, write_atomically
 from orchestra.io.merge_facts import weights_fingerprint
@@ -16,7 +19,7 @@ from orchestra.runtime.model import ComposedModel
 from orchestra.runtime.prompt import readers as prompt_readers
 from orchestra.train.batches import steps_per_epoch
 from orchestra.train.budget import budget, differences, is_record
-from orchestra.train.held_out import Scores, repeated, score, split
+from orchestra.train.held_out import Scores, distinct, repeated, score, split
 from orchestra.train.prepare import Prepared, identity, prepare, reading
 from orchestra.train.progress import tell
 from orchestra.train.run import train
@@ -26,6 +29,8 @@ from orchestra.train.swap_result import SwapResult, row
 from orchestra.train.swap_spec import Swap, SwapSpec
 
 GRAPH_FILE, SCORES_FILE = "graph.json", "scores.json"
+_SCORED = 2
+"""How records are scored: what was scored otherwise is scored again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +79,7 @@ def swap(source: str | Path | Mapping[str, Any], spec: SwapSpec) -> SwapResult:
     budget. Everything is checked before anything is trained; stopped, the same call goes on from there.
 
     Raises:
-        TrainError, DataError: the settings or the records are not as they should be.
+        TrainError, DataError: the settings or the records are not as they should be, or another process works there.
         KeyboardInterrupt: it was stopped by Ctrl-C or SIGTERM; a training had its checkpoint written.
         OrchestraError: as `orchestra.load`.
     """
@@ -85,20 +90,38 @@ def swap(source: str | Path | Mapping[str, Any], spec: SwapSpec) -> SwapResult:
         for augment in dict.fromkeys(each.augment for each in spec.swaps)
         for each in _controls(known, spec, augment, data, held_out)
     ]
-    kept = _Kept(spec, file_sha256(held_out))
-    rows, beside = [row("anchor alone", kept.anchor(controls[0]), trained=0)], dict[str, Scores]()
-    for each in controls:
-        scores, trained = kept.control(source, each)
-        graph = each.spec.output / GRAPH_FILE if each.bundle is None else None
-        rows.append(row(each.name, scores, trained=trained, graph=graph, beside=beside.get(each.augment)))
-        beside.setdefault(each.augment, scores)  # the original comes first
+    with _alone(spec.output):
+        kept = _Kept(spec, file_sha256(held_out))
+        rows, beside = [row("anchor alone", kept.anchor(controls[0]), trained=0)], dict[str, Scores]()
+        for each in controls:
+            scores, trained = kept.control(source, each)
+            graph = each.spec.output / GRAPH_FILE if each.bundle is None else None
+            rows.append(row(each.name, scores, trained=trained, graph=graph, beside=beside.get(each.augment)))
+            beside.setdefault(each.augment, scores)  # the original comes first
     return SwapResult(rows=tuple(rows), notes=tuple(_notes(spec, controls)))
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Work in a folder that nobody else works in."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise TrainError(f"output {folder}: another process works there; wait for it, or name another.") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _data(spec: SwapSpec) -> tuple[Path, Path]:
     """What is trained on, and what is held out."""
     if spec.eval_data is None:
-        return split(spec.data, spec.output, share=spec.held_out, seed=int(spec.budget.get("seed", 0)))
+        seed = int(spec.budget.get("seed", 0))
+        told = _digest(file_sha256(spec.data), spec.held_out, seed)[:12]
+        return split(spec.data, spec.output / f"data-{told}", share=spec.held_out, seed=seed)
     if file_sha256(spec.eval_data) == file_sha256(spec.data):
         raise DataError(f"{spec.eval_data}: is the data that is trained on: hold other records out.")
     return spec.data, spec.eval_data
@@ -142,13 +165,16 @@ def _differences(first: _Control, recipe: Mapping[str, Any]) -> Iterator[str]:
 def _notes(spec: SwapSpec, controls: list[_Control]) -> Iterator[str]:
     """What a reader must know."""
     first = controls[0].prepared
-    held_out = first.evaluation or ()
+    held_out, again = distinct(first.evaluation or ()), len(first.evaluation or ())
+    again -= len(held_out)
     whence = f"a share of {spec.held_out:g} of {spec.data.name}" if spec.eval_data is None else spec.eval_data.name
     also = repeated(first.train, held_out)
-    yield (
-        f"{len(held_out):,} records are held out ({whence}); {len(first.train):,} are trained on."
-        + (f" {also:,} of the held-out records are trained on as well: they say little." if also else "")
-    )
+    line = f"{len(held_out):,} records are held out ({whence}); {len(first.train):,} are trained on."
+    if again:
+        line += f" {again:,} more stood there again, and count once."
+    if also:
+        line += f" {also:,} of the held-out records have prompts that are trained on as well: they say little."
+    yield line
     for each in controls:
         if each.swap is None:
             yield f"{each.augment}: {_budget(each)}"
@@ -172,7 +198,7 @@ class _Kept:
     """Scores, kept on disk as they come, so that nothing is made twice."""
 
     def __init__(self, spec: SwapSpec, held_out: str) -> None:
-        self._told, self._path = (held_out, spec.asked), spec.output / SCORES_FILE
+        self._told, self._path = (_SCORED, held_out, spec.asked), spec.output / SCORES_FILE
         again = spec.budget.get("resume") is False or not self._path.is_file()
         self._found: dict[str, Any] = {} if again else json.loads(self._path.read_text(encoding="utf-8"))
         self._asked = spec.asked
@@ -207,7 +233,7 @@ class _Kept:
     def _score(self, model: ComposedModel, each: _Control) -> Scores:
         return score(
             model,
-            each.prepared.evaluation or (),
+            distinct(each.prepared.evaluation or ()),
             batch_size=each.spec.batch_size,
             asked=self._asked,
             pad_id=each.prepared.pad_id,

@@ -89,3 +89,21 @@ def test_a_prompt_or_a_swap_is_needed(run: Run, loud_graph: Path, options: tuple
 def test_a_swap_without_data_is_refused(run: Run, loud_graph: Path) -> None:
     done = run("ablate", loud_graph, "--swap", "kv=random")
     assert (done.code, done.err) == (1, "--swap needs --data: the controls are trained on it.\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--prompt", "w5", "--steps", 3), "--steps belongs to --swap; with --prompt nothing is trained.\n"),
+        (("--prompt", "w5", "--markdown"), "--markdown belongs to --swap; with --prompt nothing is trained.\n"),
+        (
+            ("--swap", "kv=random", "--data", "pairs.jsonl", "--max-new-tokens", 3),
+            "--max-new-tokens belongs to --prompt; completions of --swap are as long as their records'.\n",
+        ),
+    ],
+)
+def test_an_option_of_the_other_way_is_refused(
+    run: Run, loud_graph: Path, options: tuple[object, ...], message: str
+) -> None:
+    done = run("ablate", loud_graph, *options)
+    assert (done.code, done.err) == (1, message)

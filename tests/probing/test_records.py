@@ -42,6 +42,7 @@ def test_a_label_stands_in_for_a_completion_and_spans_beside_both(tmp_path: Path
         ({"completion": "b"}, f"'prompt' is missing; {FORM}."),
         ({"text": "a", "completion": "b"}, f"'text' stands beside 'completion'; {FORM}."),
         ({"prompt": "a", "label": 3}, "'label' is 3; it must be a string."),
+        ('{"prompt": "a", "label": "1", "label": "2"}', "'label' stands twice; keep one of them."),
         ({"prompt": "a", "completion": ""}, "'completion' is empty; nothing stands there to be told."),
         ({"text": "a"}, "says nothing that could be told: give it a 'completion', a 'label' or 'spans'."),
         ({"text": "a", "spans": 1}, "'spans' is 1; it is a list of {'start', 'end', 'label'}."),

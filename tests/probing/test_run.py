@@ -60,6 +60,14 @@ def test_what_is_planted_is_found_and_bridges_from_there_are_proposed(composed: 
     assert places.layers["anchor"][0].told.value == 1.0
 
 
+def test_labels_past_the_classes_are_known_to_no_probe(composed: ComposedModel, tmp_path: Path) -> None:
+    path = write(tmp_path / "data.jsonl")
+    [places] = probe(composed, replace(spec(path), classes=2)).places
+    assert places.num_labels == 2
+    assert places.known < 0.8
+    assert (places.layers["kv"][0].told.value or 0) == places.known
+
+
 def test_bridges_are_proposed_from_what_the_anchor_does_not_know(tmp_path: Path) -> None:
     blind = model("llama")
     with torch.no_grad():

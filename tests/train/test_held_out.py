@@ -11,7 +11,7 @@ from orchestra.errors import DataError
 from orchestra.runtime.model import ComposedModel
 from orchestra.train import held_out
 from orchestra.train.encode import Example, read_examples
-from orchestra.train.held_out import repeated, score, split
+from orchestra.train.held_out import distinct, repeated, score, split
 from tests import tiny
 from tests.train.conftest import MAX_LENGTH, Write, tiny_tokenizer
 
@@ -50,6 +50,19 @@ def test_exact_is_what_the_model_writes_itself_and_its_end(model: ComposedModel,
     longer = [Example(ids=(*one.ids, 7, 7, 7), num_prompt=one.num_prompt) for one in own if one.ids[-1] != 2]
     assert longer
     assert not any(score(model, longer, batch_size=5, asked=99, pad_id=0, bf16=False).exact)
+
+
+def test_exact_is_not_a_matter_of_who_else_is_in_the_batch(model: ComposedModel) -> None:
+    running: Any = model
+    prompt = torch.tensor([[3, 4]])
+    written = running.generate(prompt, attention_mask=torch.ones_like(prompt), do_sample=False, max_new_tokens=6)
+    ids = tuple(written[0].tolist())
+    assert 2 not in ids
+    short, long = Example(ids=ids[:4], num_prompt=2), Example(ids=(5, *ids[:7]), num_prompt=1)
+    alone, together = (
+        score(model, [short, long], batch_size=size, asked=9, pad_id=0, bf16=False).exact for size in (1, 2)
+    )
+    assert alone == together == (True, False)
 
 
 def test_only_so_many_are_asked_and_a_text_without_a_prompt_never(model: ComposedModel, write: Write) -> None:
@@ -117,7 +130,8 @@ def test_a_share_is_a_share(write: Write, tmp_path: Path) -> None:
 def test_too_few_records_to_hold_some_out_are_refused(write: Write, tmp_path: Path) -> None:
     path = write({"prompt": "a", "completion": "b"})
     message = (
-        f"{path}: of 1 records 0 would be held out (a share of 0.1): give more records, another share, or eval_data."
+        f"{path}: of 1 records 0 would be held out (a share of 0.1; those of one prompt stay together): give more "
+        "records, another share, or eval_data."
     )
     with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
         split(path, tmp_path / "parts", share=0.1, seed=1)
@@ -130,6 +144,17 @@ def test_a_malformed_record_is_named_before_the_data_is_parted(write: Write, tmp
     assert not (tmp_path / "parts").exists()
 
 
-def test_a_record_with_another_prompt_is_another_one() -> None:
+def test_a_prompt_that_is_trained_on_is_told_of_whatever_completes_it() -> None:
     one, other = (Example(ids=(3, 4, 5), num_prompt=count) for count in (1, 2))
-    assert repeated([one], [one, other, one]) == 2
+    assert repeated([one], [one, other, one, Example(ids=(3, 7), num_prompt=1)]) == 3
+    text = Example(ids=(3, 4, 5), num_prompt=0)
+    assert repeated([text], [text, one, Example(ids=(3, 4), num_prompt=0)]) == 1
+    assert distinct([one, other, one]) == [one, other]
+
+
+def test_a_prompt_falls_on_one_side_with_all_its_completions(write: Write, tmp_path: Path) -> None:
+    lines = [json.dumps({"prompt": f"p{index % 50}", "completion": f"c{index}"}) for index in range(100)]
+    trained, apart = (path.read_text().splitlines() for path in split(write(*lines), tmp_path, share=0.3, seed=0))
+    sides = [{json.loads(line)["prompt"] for line in side} for side in (trained, apart)]
+    assert len(sides[0]) + len(sides[1]) == 50
+    assert len(trained) + len(apart) == 100

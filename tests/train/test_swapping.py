@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from filelock import FileLock
 from safetensors.torch import load_file
 
 import orchestra
@@ -253,7 +254,8 @@ def test_a_model_with_other_weights_has_a_random_one_of_its_own(base: Path, spec
 def test_a_share_that_is_held_out_is_trained_on_by_nobody(base: Path, spec: Spec) -> None:
     asked = spec(RANDOM, eval_data=None, held_out=0.3, budget={"steps": 1})
     result = swap(base / "graph.json", asked)
-    parts = [(asked.output / name).read_text().splitlines() for name in ("trained-on.jsonl", "held-out.jsonl")]
+    (folder,) = asked.output.glob("data-*")
+    parts = [(folder / name).read_text().splitlines() for name in ("trained-on.jsonl", "held-out.jsonl")]
     assert sorted([*parts[0], *parts[1]]) == sorted((base / "pairs.jsonl").read_text().splitlines())
     assert not {*parts[0]} & {*parts[1]}
     assert result.notes[0] == (
@@ -304,12 +306,22 @@ def test_a_comparison_that_was_stopped_goes_on_and_ends_as_one_that_was_not(
 
 def test_held_out_records_that_are_trained_on_as_well_are_told(base: Path, spec: Spec, tmp_path: Path) -> None:
     lines = (base / "pairs.jsonl").read_text().splitlines()[:2] + (base / "others.jsonl").read_text().splitlines()
-    (tmp_path / "leaky.jsonl").write_text("\n".join(lines))
+    (tmp_path / "leaky.jsonl").write_text("\n".join([*lines, lines[-1]]))
     result = swap(base / "graph.json", spec(PROMPT, eval_data=tmp_path / "leaky.jsonl", budget={"steps": 1}))
     assert result.notes[0] == (
-        "5 records are held out (leaky.jsonl); 14 are trained on. 2 of the held-out records are trained on as well: "
-        "they say little."
+        "5 records are held out (leaky.jsonl); 14 are trained on. 1 more stood there again, and count once. 2 of the "
+        "held-out records have prompts that are trained on as well: they say little."
     )
+
+
+def test_two_do_not_work_in_one_folder(base: Path, spec: Spec) -> None:
+    asked = spec(RANDOM, budget={"steps": 1})
+    asked.output.mkdir()
+    message = f"output {asked.output}: another process works there; wait for it, or name another."
+    with FileLock(asked.output / ".lock"), pytest.raises(TrainError, match=f"^{re.escape(message)}$"):
+        swap(base / "graph.json", asked)
+    assert not (asked.output / "scores.json").exists()
+    assert [row.name for row in swap(base / "graph.json", asked).rows][-1] == "kv=random"
 
 
 @pytest.mark.parametrize("text", ["kv", "kv=", "=random", "kv=vanilla", "kv=vanilla:", "kv=randomly", "kv=random:x"])
