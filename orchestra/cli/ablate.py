@@ -19,7 +19,6 @@ from orchestra.train.spec import Schedule
 from orchestra.train.swap_result import HEADINGS, cells
 from orchestra.train.swap_spec import FORMS, parse
 
-
 _OF_PROMPT = ("graph", "prompt", "max_new_tokens", "as_json")
 
 
