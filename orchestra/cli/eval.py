@@ -34,7 +34,7 @@ def eval(
     system_instruction: str | None = None,
     gen_kwargs: Annotated[str | None, typer.Option(help="As max_gen_toks=64,do_sample=False.")] = None,
     metadata: Annotated[str, typer.Option(help="JSON for tasks that draw their questions.")] = "{}",
-    bootstrap: Annotated[int, typer.Option(min=1, help="How often records are drawn again for intervals.")] = 1000,
+    bootstrap: Annotated[int, typer.Option(help="How often records are drawn again, 100 at least.")] = 1000,
     confirm_run_unsafe_code: Annotated[
         bool, typer.Option("--confirm-run-unsafe-code", help="Run the programs that the model writes.")
     ] = False,

@@ -3,25 +3,30 @@
 import contextlib
 import copy
 import difflib
+import json
 import logging
 import random
 import sys
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from lm_eval import evaluator
+from lm_eval.evaluator_utils import get_sample_size
 from lm_eval.loggers import EvaluationTracker
 from lm_eval.loggers.utils import add_env_info, add_tokenizer_info
-from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
+from lm_eval.utils import env as templates
 from lm_eval.utils import simple_parse_args_string
 from transformers import GenerationConfig
 
-from orchestra.errors import EvalError
+from orchestra.errors import EvalError, OrchestraError
 from orchestra.eval import answers, splits
+from orchestra.eval.likelihood import Asked
 from orchestra.eval.records import FORMS
 from orchestra.eval.spec import EvalSpec
 from orchestra.eval.splits import TASKS
@@ -31,6 +36,7 @@ Loaded = dict[str, Any]
 """What the harness' `TaskManager.load` gives: tasks, groups, and which group holds which."""
 Results = dict[str, Any]
 """What its `evaluate` gives."""
+_SAMPLING = ("temperature", "top_k", "top_p", "min_p", "typical_p")
 
 
 def language_model(model: ComposedModel, spec: EvalSpec) -> Any:
@@ -46,25 +52,23 @@ def language_model(model: ComposedModel, spec: EvalSpec) -> Any:
     if spec.apply_chat_template and not model.tokenizer.chat_template:
         raise EvalError("--apply-chat-template: the anchor's tokenizer has no chat template.")
     with _silent("lm_eval.models.huggingface", ""):  # it warns of a model that is in memory already, as this one is
-        return HFLM(pretrained=model, tokenizer=copy.deepcopy(model.tokenizer), batch_size=spec.batch_size)
+        return Asked(pretrained=model, tokenizer=copy.deepcopy(model.tokenizer), batch_size=spec.batch_size)
 
 
 def load_tasks(spec: EvalSpec) -> Loaded:
     """The tasks that are named, with their data.
 
     Raises:
-        EvalError: a task is not known, its data is not to be had, or a file is not given, or given for nothing; or it
-            runs programs, which nobody has confirmed.
+        EvalError: a task is not known, its data is not to be had, or a file is not given, or given for nothing; a
+            setting does not go with a task, or what it says cannot be made of a record; or it runs programs, which
+            nobody has confirmed.
         DataError: a record of a file is malformed.
     """
     names = [name for given in spec.tasks for name in given.split(",") if name]
     manager = _manager(names, spec)
     quiet = _silent("lm_eval.api.task", "Custom kwargs can be passed")
     with seeded(spec.seed), contextlib.redirect_stdout(sys.stderr), quiet:
-        try:
-            loaded: Loaded = manager.load(_known(manager, names))
-        except (OSError, ValueError) as error:  # no Hub, no such data set, no such metric, a task named twice
-            raise EvalError(f"tasks cannot be loaded: {error}") from error
+        loaded = _loaded(manager, _known(manager, names))
     unsafe = sorted(name for name, task in loaded["tasks"].items() if _is_unsafe(task))
     if unsafe and not spec.confirm_run_unsafe_code:
         raise EvalError(
@@ -72,8 +76,12 @@ def load_tasks(spec: EvalSpec) -> Loaded:
             "holds them; to run them, add --confirm-run-unsafe-code."
         )
     _check_files(spec.data, loaded["tasks"])
+    _check_metadata(spec.metadata, loaded["tasks"].values())
     for task in loaded["tasks"].values():
         _set(task, spec)
+    with seeded(spec.seed), contextlib.redirect_stdout(sys.stderr):
+        for task in loaded["tasks"].values():
+            _check_records(task, spec.limit)
     return loaded
 
 
@@ -119,7 +127,11 @@ def environment(model: Any) -> Results:
 
 
 def save(results: Results, folder: Path, name: str, model: Any, spec: EvalSpec) -> None:
-    """Write the harness' own result files: one of results, and one of records per task, below `folder/name`."""
+    """Write the harness' own result files: one of results, and one of records per task, below `folder/name`.
+
+    Raises:
+        EvalError: a file is not there afterwards; the harness says why in its log.
+    """
     samples = results["samples"]
     tracker = EvaluationTracker(output_path=str(folder))
     tracker.general_config_tracker.log_experiment_args(
@@ -132,6 +144,10 @@ def save(results: Results, folder: Path, name: str, model: Any, spec: EvalSpec) 
     tracker.save_results_aggregated({key: results[key] for key in results if key != "samples"}, samples)
     for task in samples:
         tracker.save_results_samples(task, samples[task])
+    time = getattr(tracker, "date_id", None)
+    wanted = [f"results_{time}.json", *(f"samples_{task}_{time}.jsonl" for task in samples)]
+    if missing := [file for file in wanted if not (folder / name / file).is_file()]:
+        raise EvalError(f"--output {folder}: {name}/{missing[0]} could not be written.")
 
 
 @contextlib.contextmanager
@@ -162,7 +178,10 @@ def _silent(name: str, words: str) -> Iterator[None]:
 
 def _manager(names: list[str], spec: EvalSpec) -> Any:
     """The registry; the harness' own 14,000 tasks take long to read, and come in only where one is named."""
-    given = {"seed": spec.seed, "files": {name: str(path) for name, path in spec.data.items()}}
+    if strange := [path for path in spec.include if not path.is_dir()]:
+        raise EvalError(f"--include-path {strange[0]}: there is no such folder.")
+    files = {name: str(path) for name, path in spec.data.items()}
+    given = {"seed": spec.seed, "files": files, "shots": spec.num_fewshot or 0}
     metadata = {**spec.metadata, "orchestra": given}
     folders = [TASKS, *spec.include]
     own = TaskManager(include_path=folders, include_defaults=False, metadata=metadata)
@@ -185,6 +204,66 @@ def _known(manager: Any, names: list[str]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def _loaded(manager: Any, names: Sequence[str]) -> Loaded:
+    """The tasks of these names; whatever goes wrong is told with the name that it is of."""
+    try:
+        loaded: Loaded = manager.load(names)
+    except OrchestraError:
+        raise
+    except Exception as error:  # of YAML, of data sets, of templates, of functions that a task names, of no Hub
+        if len(names) > 1:
+            for name in names:
+                _loaded(manager, [name])
+        raise EvalError(f"{', '.join(names)} cannot be loaded: {_why(error)}") from error
+    return loaded
+
+
+def _why(error: Exception) -> str:
+    """What an error of somebody else's says; some say it only together with what they are."""
+    cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
+    if isinstance(cause, StopIteration):
+        return "there are no records in its data."
+    if isinstance(cause, KeyError):
+        return f"there is no {cause} in its data."
+    said = str(cause).strip()
+    return said if said and isinstance(cause, OSError | ValueError) else f"{type(cause).__name__}: {said}"
+
+
+def _check_records(task: Any, limit: float | None) -> None:
+    """See that what a task says can be made of every record that will be asked."""
+    parts = ["doc_to_text", "doc_to_target"] + ["doc_to_choice"] * bool(task.get_config("doc_to_choice"))
+    for number, record in enumerate(islice(task.eval_docs, get_sample_size(task, limit)), start=1):
+        try:
+            for part in parts:
+                _check_part(task, part, record)
+        except Exception as error:  # templates and functions raise what they like
+            raise EvalError(f"{task.task_name}: record {number}: {_why(error)}") from error
+
+
+def _check_part(task: Any, part: str, record: Mapping[str, Any]) -> None:
+    said = task.get_config(part)
+    if getattr(task, part)(record) is None:
+        raise ValueError(f"{part} ({said}) is missing or null.")
+    # In a file of the user's a field that a record lacks is null, and would be written as `None`.
+    if isinstance(said, str) and said not in record and "data_files" in (task.get_config("dataset_kwargs") or {}):
+        templates.overlay(finalize=_shown).from_string(said).render(**record)
+
+
+def _shown(value: Any) -> Any:
+    if value is None:
+        raise ValueError("a field that it shows is missing or null.")
+    return value
+
+
+def _check_metadata(metadata: Mapping[str, Any], tasks: Collection[Any]) -> None:
+    """See that what is said to tasks is read, where all are ours."""
+    read = splits.DRAWN if any(_draws(task) for task in tasks) else ()
+    odd = [name for name in metadata if name not in read]
+    if odd and all(map(_ships, tasks)):
+        allowed = f"what is read is {', '.join(read)}" if read else "no task that is named reads any"
+        raise EvalError(f"--metadata has {odd[0]!r}; {allowed}.")
+
+
 def _check_files(data: Mapping[str, Path], tasks: Mapping[str, Any]) -> None:
     reading = {name for task in tasks.values() if (name := _reads(task))}
     unused = [name for name in data if (name not in reading if name else reading <= data.keys())]
@@ -202,8 +281,12 @@ def _reads(task: Any) -> str | None:
 
 
 def _ships(task: Any) -> bool:
-    """Whether it is one of ours, whose examples are other records of the same split."""
+    """Whether its records are made by us."""
     return task.get_config("custom_dataset") in (splits.from_file, splits.from_keys, splits.shipped)
+
+
+def _draws(task: Any) -> bool:
+    return task.get_config("custom_dataset") is splits.from_keys
 
 
 def _generation(given: str) -> dict[str, Any]:
@@ -229,11 +312,45 @@ def _is_unsafe(task: Any) -> bool:
 
 
 def _set(task: Any, spec: EvalSpec) -> None:
-    """Put the user's settings over the task's, as the harness does."""
-    if spec.gen_kwargs and task.OUTPUT_TYPE == "generate_until":
-        task.set_config(key="generation_kwargs", value=_generation(spec.gen_kwargs), update=True)
+    """Put the user's settings over the task's, as the harness does.
+
+    Raises:
+        EvalError: one of them does not go with the task.
+    """
+    if task.OUTPUT_TYPE == "generate_until":
+        given = _generation(spec.gen_kwargs or "")
+        if given:
+            task.set_config(key="generation_kwargs", value=given, update=True)
+        _check_generation(task, given)
     if task.get_config("num_fewshot") is None or (spec.num_fewshot is not None and task.get_config("num_fewshot") != 0):
         task.set_config(key="num_fewshot", value=spec.num_fewshot or 0)
-    shots, records = task.get_config("num_fewshot"), len(task.eval_docs)
-    if _ships(task) and shots >= records:
-        raise EvalError(f"{task.task_name}: {shots} examples are asked for, beside the question, of {records} records.")
+    if shots := task.get_config("num_fewshot"):
+        _check_examples(task, shots)
+
+
+def _check_generation(task: Any, given: Mapping[str, Any]) -> None:
+    """See that the harness can make something of what is said, and that what the user says is not ignored."""
+    said = task.get_config("generation_kwargs") or {}
+    most = said.get("max_gen_toks", 1)
+    if type(most) is not int or most < 1:
+        raise EvalError(f"{task.task_name}: max_gen_toks is {most!r}; it must be a positive number of tokens.")
+    idle = [f"{name}={given[name]}" for name in _SAMPLING if given.get(name)]
+    if idle and not said.get("do_sample", said.get("temperature")):
+        raise EvalError(f"--gen-kwargs {idle[0]}: {task.task_name} is answered greedily; add do_sample=True.")
+
+
+def _check_examples(task: Any, shots: int) -> None:
+    """See that there are so many examples, and that none is about what is asked."""
+    split, asked = task.fewshot_cfg.split if hasattr(task, "fewshot_cfg") else None, task.get_config("test_split")
+    if split is None:  # the harness takes what it finds
+        return
+    if _draws(task) and split == asked:
+        raise EvalError(
+            f"{task.task_name}: fewshot_split is {split!r}; it must be 'examples', whose keys are not asked about."
+        )
+    alike, found = 0, len(task.sampler.df)
+    if split == asked:  # records that are like the one that is asked are no examples for it
+        alike = max(Counter(json.dumps(record, default=str) for record in task.sampler.df).values(), default=0)
+    if shots > found - alike:
+        besides = f" other than a question, of {found} records" if split == asked else ""
+        raise EvalError(f"{task.task_name}: {shots} examples are asked for; there are {found - alike}{besides}.")

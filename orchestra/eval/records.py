@@ -4,6 +4,7 @@ The fields are those of the data sets that people have: HumanEval's, MBPP's, GSM
 besides is left out.
 """
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,11 +151,20 @@ def _problems(given: Mapping[str, Any], form: Form) -> Iterator[str]:
     for name, test in form.fields.items():
         if name not in given:
             yield f"'{name}' is missing"
-        elif what := test(given[name]):
+        elif what := test(given[name]) or _unwritable(given[name]):
             yield f"'{name}' {what}"
     for name, (test, _) in (form.optional or {}).items():
-        if given.get(name) is not None and (what := test(given[name])):
+        if given.get(name) is not None and (what := test(given[name]) or _unwritable(given[name])):
             yield f"'{name}' {what}"
+
+
+def _unwritable(value: Any) -> str | None:
+    """What JSON can spell and no text can hold: half a character, as UTF-16 parts some."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError as error:
+        return f"has {error.object[error.start]!r}, half a character"
+    return None
 
 
 def _names(form: Form) -> Iterable[str]:

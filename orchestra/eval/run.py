@@ -1,7 +1,6 @@
 """evaluate(): from a composed model and the names of tasks to one table. The whole evaluation on one page."""
 
 import json
-import re
 from collections.abc import Callable
 from importlib.util import find_spec
 
@@ -39,14 +38,18 @@ def evaluate(model: ComposedModel, spec: EvalSpec, tell: Callable[[str], None] =
             tell(f"warning: {risk}")
     if spec.output is not None:
         try:
-            spec.output.mkdir(parents=True, exist_ok=True)
+            for row in rows:
+                (spec.output / _folder(row.name)).mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise EvalError(f"--output {spec.output}: {error.strerror}.") from error
+            raise EvalError(f"--output {spec.output}: {error.filename}: {error.strerror}.") from error
+        machine = harness.environment(asked)
     results = []
     for number, row in enumerate(rows, start=1):
         tell(f"{number} of {len(rows)}: {row.name}")
         with model.only(*row.on):
             results.append(harness.ask(asked, loaded, spec))
+        if spec.output is not None:
+            harness.save(results[-1] | machine, spec.output, _folder(row.name), asked, spec)
     tell("intervals")
     found = Evaluation(
         settings=tuple(rows),
@@ -55,7 +58,9 @@ def evaluate(model: ComposedModel, spec: EvalSpec, tell: Callable[[str], None] =
     if spec.output is not None:
         write_atomically(spec.output / "table.md", table.markdown(found))
         write_atomically(spec.output / "table.json", json.dumps(found.record(), indent=2) + "\n")
-        machine = harness.environment(asked)
-        for row, result in zip(rows, results, strict=True):
-            harness.save(result | machine, spec.output, re.sub(r"[^\w.-]+", "-", row.name), asked, spec)
     return found
+
+
+def _folder(name: str) -> str:
+    """Of the files of a row; names of augments may have a `-`, so they stand apart by something else."""
+    return name.replace(", ", "+").replace(" + ", "+").replace(" ", "-")

@@ -36,16 +36,15 @@ def settings(model: ComposedModel, ablate: Sequence[str] = ()) -> list[Setting]:
     """
     on = model.active
     found: dict[tuple[str, ...], str] = {}
-    for name, wanted in (pair for asked in ("", *ablate) for pair in _asked(on, asked)):
+    rows = [(FULL, on), *(row for asked in ablate for row in _asked(on, asked))]
+    for name, wanted in rows:
         with model.only(*wanted):
             found.setdefault(model.active, name if model.active else ALONE)
     return [Setting(name=name, on=running) for running, name in found.items()]
 
 
 def _asked(on: tuple[str, ...], asked: str) -> Iterator[tuple[str, tuple[str, ...]]]:
-    if not asked:
-        yield FULL, on
-    elif asked == "each":
+    if asked == "each":
         yield from ((f"without {name}", tuple(other for other in on if other != name)) for name in on)
         yield from ((f"{name} alone", (name,)) for name in on)
         yield ALONE, ()

@@ -62,7 +62,7 @@ class EvalSpec:
             yield f"batch_size is {self.batch_size!r}; it must be a positive number, or auto."
         if not 0 <= self.seed < _SEEDS:
             yield f"seed is {self.seed}; it must be from 0 to {_SEEDS - 1}."
-        if self.bootstrap < 1:
-            yield f"bootstrap is {self.bootstrap}; it must be at least 1."
+        if self.bootstrap < 100:
+            yield f"bootstrap is {self.bootstrap}; it must be at least 100."
         if "orchestra" in self.metadata:
             yield "metadata has 'orchestra', which is kept for what tasks are told of files and seeds."

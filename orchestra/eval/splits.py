@@ -1,6 +1,7 @@
 """Makes the data sets of the tasks that ship: the harness calls these functions, as the tasks' YAML says.
 
-Each takes what `--metadata` holds, of which it names what it knows, and returns one split, `test`, held in memory.
+Each takes what `--metadata` holds, of which it names what it knows, and returns a split, `test`, held in memory. Where
+examples cannot be other records of it there is a second one, `examples`.
 """
 
 import json
@@ -16,6 +17,9 @@ from orchestra.eval.records import Record, read
 
 TASKS = Path(__file__).with_name("tasks")
 """The folder of the tasks that ship."""
+DRAWN = ("questions", "operands", "signs")
+"""What `from_keys` reads of `--metadata`."""
+_SHARE, _FEWEST = 4, 8
 
 Splits = dict[str, Dataset]
 
@@ -25,10 +29,12 @@ class Given(TypedDict):
 
     Attributes:
         files: by task; under '' the file of all that have none of their own.
+        shots: how many examples stand before a question.
     """
 
     files: Mapping[str, str]
     seed: int
+    shots: int
 
 
 def from_file(*, of: str, orchestra: Given, **_: object) -> Splits:
@@ -55,12 +61,14 @@ def from_keys(
 ) -> Splits:
     """Expressions over the keys of the user's file; a seed draws the same ones for every task.
 
+    An example shows what its keys are worth, so examples have a quarter of the keys for themselves.
+
     Args:
         operands: how many keys stand in an expression, at least and at most.
         signs: what may stand between two.
 
     Raises:
-        EvalError: there is no file, or no such expressions.
+        EvalError: there is no file, or no such expressions, or too few keys for examples.
         DataError: a record is malformed.
     """
     if not (_counts(questions) and _range(operands) and isinstance(signs, str) and signs and set(signs) <= set("+-*")):
@@ -68,17 +76,42 @@ def from_keys(
             f"--metadata: questions is {questions!r}, operands {operands!r}, signs {signs!r}; a positive number, "
             "two with the smaller first, and some of +-* are needed."
         )
-    least, most = operands
     values = {record["key"]: record["value"] for record in _records(of, orchestra)}
-    rng, keys, rows = random.Random(f"{orchestra['seed']}/keys"), list(values), []
-    for _number in range(questions):
-        chosen = rng.choices(keys, k=rng.randint(least, most))
-        between = rng.choices(signs, k=len(chosen) - 1)
-        numbers = [values[key] for key in chosen]
-        digits = _joined(list(map(str, numbers)), between)
-        target = digits if of == "keys_substitution" else str(worth(numbers, between))
-        rows.append({"keys": _joined(chosen, between), "digits": digits, "target": target})
-    return {"test": Dataset.from_list(rows)}
+    apart = _apart(of, list(values), orchestra)
+    seed = orchestra["seed"]
+
+    def drawn(number: int, keys: Sequence[str], rng: random.Random) -> Dataset:
+        return Dataset.from_list([_expression(of, values, keys, operands, signs, rng) for _ in range(number)])
+
+    asked = [key for key in values if key not in apart]
+    return {
+        "test": drawn(questions, asked, random.Random(f"{seed}/keys")),
+        "examples": drawn(max(questions, orchestra["shots"]) if apart else 0, apart, random.Random(f"{seed}/examples")),
+    }
+
+
+def _apart(of: str, keys: Sequence[str], given: Given) -> list[str]:
+    """The keys that are kept for examples, none where there are no examples."""
+    if not given["shots"]:
+        return []
+    if len(keys) < _FEWEST:
+        raise EvalError(
+            f"{of}: num_fewshot is {given['shots']}; examples need keys that are not asked about, and of {len(keys)} "
+            f"none can be spared: at least {_FEWEST} are needed."
+        )
+    return random.Random(f"{given['seed']}/apart").sample(keys, len(keys) // _SHARE)
+
+
+def _expression(
+    of: str, values: Mapping[str, int], keys: Sequence[str], operands: Sequence[int], signs: str, rng: random.Random
+) -> dict[str, str]:
+    least, most = operands
+    chosen = rng.choices(keys, k=rng.randint(least, most))
+    between = rng.choices(signs, k=len(chosen) - 1)
+    numbers = [values[key] for key in chosen]
+    digits = _joined(list(map(str, numbers)), between)
+    target = digits if of == "keys_substitution" else str(worth(numbers, between))
+    return {"keys": _joined(chosen, between), "digits": digits, "target": target}
 
 
 def shipped(*, of: str, **_: object) -> Splits:

@@ -15,7 +15,7 @@ TRIO = Path(__file__).parents[2] / "graphs/trio.json"
 
 
 def test_the_table_the_progress_and_the_json_go_where_they_belong(run: Run) -> None:
-    given = (TRIO, "trio_kv", "--ablate", "kv", "--limit", 3, "--batch-size", 3, "--bootstrap", 10)
+    given = (TRIO, "trio_kv", "--ablate", "kv", "--limit", 3, "--batch-size", 3, "--bootstrap", 100)
     done = run("eval", *given)
     lines = [" ".join(line.split()) for line in done.out.splitlines() if line.strip()]
     assert (done.code, lines) == (
@@ -57,7 +57,7 @@ def test_every_option_is_a_setting(run: Run, asked: list[EvalSpec]) -> None:
     options = """--data pairs.jsonl --data word_problems=a=b.jsonl --data ./kv=1 --ablate each --ablate kv,tetum
         --include-path own --num-fewshot 3 --limit 0.5 --batch-size auto --seed 5 --apply-chat-template
         --fewshot-as-multiturn --system-instruction Answer. --gen-kwargs max_gen_toks=5 --metadata {"questions":7}
-        --bootstrap 9 --confirm-run-unsafe-code --output out"""
+        --bootstrap 900 --confirm-run-unsafe-code --output out"""
     assert run("eval", "graph.json", "to_english", *options.replace(" --data ./kv=1", "").split()).code == 0
     assert asked.pop() == EvalSpec(
         tasks=("to_english",),
@@ -73,7 +73,7 @@ def test_every_option_is_a_setting(run: Run, asked: list[EvalSpec]) -> None:
         system_instruction="Answer.",
         gen_kwargs="max_gen_toks=5",
         metadata={"questions": 7},
-        bootstrap=9,
+        bootstrap=900,
         confirm_run_unsafe_code=True,
         output=Path("out"),
     )
@@ -96,6 +96,7 @@ def test_every_option_is_a_setting(run: Run, asked: list[EvalSpec]) -> None:
             ("--metadata", '{"orchestra": 1}'),
             "metadata has 'orchestra', which is kept for what tasks are told of files and seeds.",
         ),
+        (("--bootstrap", "99"), "bootstrap is 99; it must be at least 100."),
         (("--batch-size", "0"), "batch_size is 0; it must be a positive number, or auto."),
         (("--batch-size", "many"), "batch_size is 'many'; it must be a positive number, or auto."),
         (("--metadata", "[1]"), "--metadata must be a JSON object."),

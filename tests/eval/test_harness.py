@@ -107,13 +107,59 @@ def test_examples_are_other_records_the_same_for_equal_seeds(own: Path) -> None:
 
 def test_more_examples_than_records_are_an_error(tmp_path: Path) -> None:
     file = jsonl(tmp_path / "pairs", PAIRS)
-    message = "to_english: 3 examples are asked for, beside the question, of 3 records."
+    message = "to_english: 3 examples are asked for; there are 2 other than a question, of 3 records."
     with pytest.raises(EvalError, match=f"^{re.escape(message)}$"):
         load_tasks(EvalSpec(tasks=("to_english",), data={"": file}, num_fewshot=3))
 
 
+def test_records_that_are_alike_are_no_examples_for_each_other(tmp_path: Path) -> None:
+    file = jsonl(tmp_path / "pairs", [*PAIRS, PAIRS[0], PAIRS[0]])
+    message = "to_english: 3 examples are asked for; there are 2 other than a question, of 5 records."
+    with pytest.raises(EvalError, match=f"^{re.escape(message)}$"):
+        load_tasks(EvalSpec(tasks=("to_english",), data={"": file}, num_fewshot=3))
+    told, _ = asked(lambda _: "", tasks=("to_english",), data={"": file}, num_fewshot=2)
+    for pair, prompt in zip(PAIRS, told.asked, strict=False):
+        assert prompt.count(str(pair["source"])) == 1
+
+
+@pytest.mark.parametrize("task", ["keys_substitution", "keys_digits", "keys_arithmetic"])
+def test_no_example_shows_a_key_that_is_asked_about(task: str, tmp_path: Path) -> None:
+    keys = [{"key": f"<{letter}>", "value": number} for number, letter in enumerate("abcdefghijk", start=11)]
+    given = {"questions": 40}
+    told, _ = asked(
+        lambda _: "", tasks=(task,), data={"": jsonl(tmp_path / "keys", keys)}, num_fewshot=3, metadata=given
+    )
+    shown, questions = set[str](), set[str]()
+    for prompt in told.asked:
+        *examples, question = prompt.split("\n")
+        assert len(examples) == 3
+        shown |= {part for example in examples for part in example.split(" ")}
+        questions |= set(question.split(" "))
+    assert shown & questions <= {"+", "-", "*", ":", "="}
+    assert len({part for part in questions if part not in {"+", "-", "*", ":", "="}}) == 9
+
+
+def test_examples_of_drawn_expressions_are_never_the_questions_themselves(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(
+        "task: mine\n"
+        "custom_dataset: !function orchestra.eval.splits.from_keys\n"
+        "dataset_kwargs: {of: keys_arithmetic}\n"
+        "test_split: test\n"
+        "fewshot_split: test\n"
+        "num_fewshot: 2\n"
+        "output_type: generate_until\n"
+        "doc_to_text: keys\n"
+        "doc_to_target: target\n"
+        "metric_list: [{metric: exact_match, aggregation: mean, higher_is_better: true}]\n"
+    )
+    message = "mine: fewshot_split is 'test'; it must be 'examples', whose keys are not asked about."
+    spec = EvalSpec(tasks=(str(tmp_path / "mine.yaml"),), data={"": jsonl(tmp_path / "keys", KEYS)})
+    with pytest.raises(EvalError, match=f"^{re.escape(message)}$"):
+        load_tasks(spec)
+
+
 def test_more_examples_than_questions_that_ship_are_an_error() -> None:
-    message = "trio_kv: 200 examples are asked for, beside the question, of 200 records."
+    message = "trio_kv: 200 examples are asked for; there are 199 other than a question, of 200 records."
     with pytest.raises(EvalError, match=f"^{re.escape(message)}$"):
         load_tasks(EvalSpec(tasks=("trio_kv",), num_fewshot=200))
 
@@ -122,6 +168,39 @@ def test_more_examples_than_questions_that_ship_are_an_error() -> None:
 def test_what_says_nothing_of_generation_is_an_error(given: str, odd: str, own: Path) -> None:
     with pytest.raises(EvalError, match=f"^--gen-kwargs has '{odd}'; it is NAME=VALUE, several with commas between"):
         load_tasks(EvalSpec(tasks=("mine",), include=(own,), gen_kwargs=given))
+
+
+@pytest.mark.parametrize("odd", ["abc", "0", "2.5"])
+def test_a_number_of_tokens_that_is_none_is_an_error(odd: str, own: Path) -> None:
+    shown = repr(odd) if odd == "abc" else odd
+    message = f"mine: max_gen_toks is {shown}; it must be a positive number of tokens."
+    with pytest.raises(EvalError, match=f"^{re.escape(message)}$"):
+        load_tasks(EvalSpec(tasks=("mine",), include=(own,), gen_kwargs=f"max_gen_toks={odd}"))
+
+
+def test_sampling_is_not_asked_for_in_vain(own: Path) -> None:
+    message = "--gen-kwargs temperature=0.7: mine is answered greedily; add do_sample=True."
+    with pytest.raises(EvalError, match=f"^{re.escape(message)}$"):
+        load_tasks(EvalSpec(tasks=("mine",), include=(own,), gen_kwargs="temperature=0.7"))
+    for given in ("temperature=0", "temperature=0.7,do_sample=True"):
+        load_tasks(EvalSpec(tasks=("mine",), include=(own,), gen_kwargs=given))
+
+
+def test_a_folder_of_tasks_that_is_none_is_an_error(tmp_path: Path) -> None:
+    message = f"--include-path {tmp_path}/none: there is no such folder."
+    with pytest.raises(EvalError, match=f"^{re.escape(message)}$"):
+        load_tasks(EvalSpec(tasks=("trio_kv",), include=(tmp_path / "none",)))
+
+
+def test_metadata_that_no_task_reads_is_an_error(own: Path, tmp_path: Path) -> None:
+    keys = {"": jsonl(tmp_path / "keys", KEYS)}
+    message = "--metadata has 'question'; what is read is questions, operands, signs."
+    with pytest.raises(EvalError, match=f"^{re.escape(message)}$"):
+        load_tasks(EvalSpec(tasks=("keys_digits", "trio_kv"), data=keys, metadata={"signs": "+", "question": 3}))
+    message = "--metadata has 'signs'; no task that is named reads any."
+    with pytest.raises(EvalError, match=f"^{re.escape(message)}$"):
+        load_tasks(EvalSpec(tasks=("trio_kv",), metadata={"signs": "+"}))
+    load_tasks(EvalSpec(tasks=("keys_digits", "mine"), include=(own,), data=keys, metadata={"other": 3}))
 
 
 def test_generation_goes_as_the_user_says_over_what_the_task_says(own: Path) -> None:
@@ -141,8 +220,41 @@ def test_a_task_that_writes_more_than_the_model_can_says_what_to_add(own: Path) 
 
 def test_data_that_is_not_to_be_had_is_one_error(own: Path, tmp_path: Path) -> None:
     (tmp_path / "pairs.jsonl").unlink()
-    with pytest.raises(EvalError, match=r"^tasks cannot be loaded: Unable to find"):
-        load_tasks(EvalSpec(tasks=("mine",), include=(own,)))
+    with pytest.raises(EvalError, match=r"^mine cannot be loaded: Unable to find"):
+        load_tasks(EvalSpec(tasks=("trio_kv", "mine"), include=(own,)))
+
+
+RECORD = '{"source": "a", "english": "b"}\n'
+
+
+@pytest.mark.parametrize(
+    ("records", "change", "message"),
+    [
+        ("", ("", ""), "FILE cannot be loaded: there are no records in its data."),
+        (RECORD + "{oops\n", ("", ""), "FILE cannot be loaded: JSON parse error: "),
+        (RECORD, ("test_split: test", "test_split: validation"), "FILE cannot be loaded: there is no 'validation' in"),
+        (RECORD, ("{{source}}", "{{suorce}}"), "FILE cannot be loaded: UndefinedError: 'suorce' is undefined"),
+        (RECORD, ("task: mine", "task: mine\n  bad: ["), "FILE cannot be loaded: ScannerError: "),
+        (RECORD + '{"source": "c"}\n', ("", ""), "mine: record 2: doc_to_target (english) is missing or null."),
+        (RECORD + '{"english": "c"}\n', ("", ""), "mine: record 2: a field that it shows is missing or null."),
+        (RECORD, ("{{source}}", "{{source[7]}}"), "FILE cannot be loaded: UndefinedError: "),
+        (RECORD * 2 + RECORD.replace("a", ""), ("{{source}}", "{{[4][source == '']}}"), "mine: record 3: UndefinedE"),
+    ],
+)
+def test_a_mistake_in_a_task_of_ones_own_is_one_error_that_names_it(
+    records: str, change: tuple[str, str], message: str, own: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "pairs.jsonl").write_text(records)
+    path = own / "mine.yaml"
+    path.write_text(path.read_text().replace(*change) if change[0] else path.read_text())
+    with pytest.raises(EvalError, match=f"^{re.escape(message.replace('FILE', str(path)))}"):
+        load_tasks(EvalSpec(tasks=("trio_kv", str(path))))
+
+
+def test_a_record_that_is_not_asked_may_lack_what_it_likes(own: Path, tmp_path: Path) -> None:
+    (tmp_path / "pairs.jsonl").write_text(RECORD + '{"source": "c"}\n')
+    told, _ = asked(lambda _: "b", tasks=("mine",), include=(own,), limit=1)
+    assert told.asked == ["a ="]
 
 
 # -- the tasks that ship ----------------------------------------------------------------------------------------------
@@ -267,7 +379,7 @@ def test_a_file_for_all_others_where_there_are_none_is_an_error(tmp_path: Path) 
 
 
 def test_a_task_says_nothing_that_its_user_cannot_use(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
-    given = EvalSpec(tasks=("trio", "keys"), data={"": jsonl(tmp_path / "keys", KEYS)}, num_fewshot=1)
+    given = EvalSpec(tasks=("trio", "keys"), data={"": jsonl(tmp_path / "keys", KEYS)}, metadata={"questions": 2})
     load_tasks(given)
     said = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert said == []
@@ -357,3 +469,12 @@ def test_the_harness_writes_its_own_result_files(own: Path, tmp_path: Path) -> N
     assert found["results"]["mine"]["exact_match,none"] == pytest.approx(1 / 3)
     assert found["model_name"] == "kv-alone"
     assert [json.loads(line)["exact_match"] for line in samples.read_text().splitlines()] == [1.0, 0.0, 0.0]
+
+
+def test_a_result_file_that_is_not_there_afterwards_is_an_error(own: Path, tmp_path: Path) -> None:
+    spec = EvalSpec(tasks=("mine",), include=(own,))
+    told, results = asked(lambda _: "", tasks=spec.tasks, include=spec.include)
+    (tmp_path / "kv-alone").write_text("")
+    message = f"--output {tmp_path}: kv-alone/results_"
+    with pytest.raises(EvalError, match=rf"^{re.escape(message)}[\w.-]+ could not be written\.$"):
+        save(results | {"config": {}}, tmp_path, "kv-alone", told, spec)

@@ -59,6 +59,8 @@ def test_blank_lines_byte_order_marks_and_odd_line_ends_in_strings_are_no_record
         ("to_english", {"source": "a"}, "'english' is missing; a record of to_english has 'source', 'english'."),
         ("to_english", {"source": 3, "english": "b"}, "'source' must be a string; "),
         ("to_english", {"source": "a", "english": " "}, "'english' is empty; "),
+        ("to_english", {"source": "a\ud800b", "english": "c"}, "'source' has '\\ud800', half a character; "),
+        ("text_to_code", {**PROGRAMS[0], "test_imports": ["\udfff"]}, "'test_imports' has '\\udfff', half a charact"),
         ("to_english", ["a", "b"], "is no object; "),
         ("keys_digits", {"key": "a", "value": "7"}, "'value' must be an integer; "),
         ("keys_digits", {"key": "a", "value": True}, "'value' must be an integer; "),

@@ -3,6 +3,7 @@
 import copy
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +38,37 @@ def results() -> dict[str, Any]:
 def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_asked(
     trio: ComposedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "file").write_text("")
+    (tmp_path / "kv-alone").write_text("")
     monkeypatch.setattr(harness, "ask", None)
-    with pytest.raises(EvalError, match=f"^--output {tmp_path}/file: File exists\\.$"):
-        evaluate(trio, EvalSpec(tasks=("trio_kv",), limit=2, output=tmp_path / "file"))
+    message = f"--output {tmp_path}: {tmp_path}/kv-alone: File exists."
+    with pytest.raises(EvalError, match=f"^{re.escape(message)}$"):
+        evaluate(trio, EvalSpec(tasks=("trio_kv",), ablate=("each",), limit=2, output=tmp_path))
+    message = f"--output {tmp_path}/kv-alone: {tmp_path}/kv-alone/full-composition: Not a directory."
+    with pytest.raises(EvalError, match=f"^{re.escape(message)}$"):
+        evaluate(trio, EvalSpec(tasks=("trio_kv",), limit=2, output=tmp_path / "kv-alone"))
+
+
+def test_a_row_that_is_done_is_kept_when_a_later_one_fails(
+    trio: ComposedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = harness.ask
+
+    def failing(*given: Any) -> Any:
+        if "kv" not in trio.active:
+            raise KeyboardInterrupt
+        return asked(*given)
+
+    monkeypatch.setattr(harness, "ask", failing)
+    monkeypatch.setattr(harness, "add_env_info", lambda results: None)  # it asks every program for its version
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(trio, EvalSpec(tasks=("trio_kv",), ablate=("kv",), limit=2, output=tmp_path))
+    kept = sorted(path.name.split("_20")[0] for path in (tmp_path / "full-composition").iterdir())
+    assert kept == ["results", "samples_trio_kv"]
+
+
+def test_rows_that_are_told_alike_are_kept_apart() -> None:
+    names = ["without a, b", "without a-b", "a + b", "a-b alone"]
+    assert list(map(run._folder, names)) == ["without-a+b", "without-a-b", "a+b", "a-b-alone"]
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +154,7 @@ def test_what_is_chosen_is_what_the_model_finds_likeliest_alone(
                 start = len(tokenizer(asked["prompt"])["input_ids"])
                 ids = tokenizer(asked["prompt"] + choice, return_tensors="pt")["input_ids"]
                 with trio.only(*on), torch.no_grad():
-                    likely = trio(ids).logits[0, start - 1 : -1].log_softmax(-1)
+                    likely = trio(ids, prompt_length=torch.tensor([start])).logits[0, start - 1 : -1].log_softmax(-1)
                 alone = float(likely.gather(1, ids[0, start:, None]).sum())
                 assert said == pytest.approx(alone, abs=1e-3)
 

@@ -72,6 +72,8 @@ def test_what_is_off_already_is_no_part_of_the_composition() -> None:
     message = "--ablate: 'kv' is no augment that is on; on are far, near."
     with pytest.raises(EvalError, match=f"^{re.escape(message)}$"):
         settings(composed, ["kv"])
+    with pytest.raises(EvalError, match=r"^--ablate: '' is no augment that is on; on are far, near\.$"):
+        settings(composed, [""])
 
 
 def test_an_augment_that_feeds_only_one_that_is_off_does_not_run_either() -> None:

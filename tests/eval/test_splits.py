@@ -10,7 +10,7 @@ from tests.eval.examples import KEYS, PAIRS, jsonl
 
 
 def given(files: dict[str, Path]) -> Given:
-    return {"files": {name: str(path) for name, path in files.items()}, "seed": 0}
+    return {"files": {name: str(path) for name, path in files.items()}, "seed": 0, "shots": 0}
 
 
 VALUES = {str(record["key"]): record["value"] for record in KEYS}
@@ -76,6 +76,30 @@ def test_metadata_of_another_kind_is_an_error_that_shows_it(odd: dict[str, Any],
     ((name, value),) = odd.items()
     with pytest.raises(EvalError, match=rf"^--metadata: .*{name} (is )?{re.escape(repr(value))}[,;]"):
         from_keys(of="keys_digits", orchestra=asked, **odd)
+
+
+def test_examples_have_a_quarter_of_the_keys_for_themselves(tmp_path: Path) -> None:
+    keys = [{"key": f"<{letter}>", "value": number} for number, letter in enumerate("abcdefghi", start=11)]
+    asked = given({"": jsonl(tmp_path / "keys", keys)})
+    assert list(from_keys(of="keys_digits", orchestra=asked)["examples"]) == []
+    found = from_keys(of="keys_digits", orchestra=asked | {"shots": 5}, questions=4)
+    shown, questions = found["examples"].to_list(), found["test"].to_list()
+    assert (len(shown), len(questions)) == (5, 4)
+    for seed in range(5):
+        drawn = from_keys(of="keys_digits", orchestra=asked | {"shots": 1, "seed": seed})
+        apart, others = ({part for row in drawn[split] for part in row["keys"].split(" ")[::2]} for split in drawn)
+        assert (len(apart), len(others)) in ((7, 2), (2, 7))
+        assert not apart & others
+
+
+def test_too_few_keys_for_examples_are_an_error(tmp_path: Path) -> None:
+    asked = given({"": jsonl(tmp_path / "keys", KEYS)})
+    message = (
+        "keys_digits: num_fewshot is 2; examples need keys that are not asked about, and of 3 none can be spared: at "
+        "least 8 are needed."
+    )
+    with pytest.raises(EvalError, match=f"^{re.escape(message)}$"):
+        from_keys(of="keys_digits", orchestra=asked | {"shots": 2})
 
 
 def test_products_go_first() -> None:
