@@ -12,7 +12,7 @@ PAPER = {
 
 
 def report(results: Mapping[str, Any]) -> str:
-    """The table beside the paper's, and what it is made of; a `note` of the results stands below it."""
+    """The table beside the paper's, and what it is made of."""
     augment, anchor, composed = (results[name] for name in PAPER)
     ours = {
         "augment": (f"{cell(augment['keys'])} of single keys", "-", "-"),
@@ -55,8 +55,7 @@ def report(results: Mapping[str, Any]) -> str:
     if results.get("cpu_minutes"):
         times = ", ".join(f"{name} {minutes}" for name, minutes in results["cpu_minutes"].items())
         lines += ["", f"CPU minutes of training, in one process each: {times}."]
-    told = [results["note"], ""] if "note" in results else []
-    return "\n".join([*lines, "", *told, f"Made by `orchestra reproduce kv --scale {results['scale']}`."]) + "\n"
+    return "\n".join([*lines, "", f"Made by `orchestra reproduce kv --scale {results['scale']}`."]) + "\n"
 
 
 def cell(record: Mapping[str, Any]) -> str:

@@ -50,11 +50,6 @@ def test_the_table_stands_beside_the_papers(output: Path) -> None:
     assert set(results["composed"]) == {"digits", "keys", "seen keys"}
 
 
-def test_a_note_of_the_results_stands_below_the_table(output: Path) -> None:
-    results = json.loads((output / "benchmarks/results/kv.json").read_text())
-    assert report({**results, "note": "Of a Tuesday."}).split("\n\n")[-2] == "Of a Tuesday."
-
-
 def test_the_committed_table_is_told_from_the_committed_results() -> None:
     folder = Path(__file__).parents[3] / "benchmarks/results"
     assert report(json.loads((folder / "kv.json").read_text())) == (folder / "kv.md").read_text()
