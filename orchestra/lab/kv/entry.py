@@ -18,7 +18,7 @@ _SHARE = 4
 def entry(output: Path, scale: str, made: Settings | None = None, *, questions: int = 300) -> Controlled:
     """Anchor and augment of `orchestra reproduce kv`, trained if they are not there, and what is asked of them.
 
-    Substitution is what bridges are for, and where an answer is won or lost: the anchor does the rest.
+    What is asked is the substitution, which bridges are for: the anchor does the rest.
     """
     made, folder, tokenizer = made or settings(scale), output / "kv" / scale, words.build()
     anchor, augment = train_anchor(folder, tokenizer, made), train_augment(folder, tokenizer, made)
