@@ -18,6 +18,7 @@ from orchestra.io.merge import merge
 from orchestra.lab.expressions import Example
 from orchestra.lab.joining import cost
 from orchestra.lab.measure import score
+from orchestra.lab.models import placed
 from orchestra.lab.specialists import Workshop, drawn
 from orchestra.lab.strings import Task
 
@@ -106,5 +107,5 @@ def mean(scores: Scores) -> float:
 def loaded(folder: Path) -> PreTrainedModel:
     """A model from its folder, in float32."""
     model: Any = LlamaForCausalLM.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
-    found: PreTrainedModel = model.eval()
+    found: PreTrainedModel = placed(model.eval())
     return found

@@ -69,8 +69,9 @@ def experiments() -> Mapping[str, Experiment]:
         "code": _contest("code", "SmolLM2 completes, writes and explains code through a small model of Python"),
         "joined": Experiment(
             about="stacks trained apart and joined: one to five",
-            run=lambda output, _: joined.reproduce(output),
+            run=_run_joined,
             tell=joined_report.report,
+            scales=tuple(Scale),
         ),
         "words": Experiment(
             about="word problems in a language that the anchor never saw, and in one of which it saw some",
@@ -98,6 +99,11 @@ def _demo(recipe: Recipe) -> Experiment:
 
 def _run_demo(recipe: Recipe, output: Path, _: Scale) -> dict[str, Any]:
     return reproduce.reproduce(output, recipe)
+
+
+def _run_joined(output: Path, scale: Scale) -> dict[str, Any]:
+    settings = joined.LARGE if scale is Scale.LARGE else joined.Experiment()
+    return joined.reproduce(output, settings, name=named("joined", scale))
 
 
 def _run_words(output: Path, scale: Scale) -> dict[str, Any]:

@@ -59,16 +59,31 @@ class Experiment:
     gates: Fit = field(default_factory=lambda: Fit(steps=100, batch=100, rate=3e-3, muon=0.0, weight_decay=0.0))
 
 
-def reproduce(output: Path, experiment: Experiment | None = None) -> dict[str, Any]:
+LARGE = Experiment(
+    sizes=Sizes(
+        width=384,
+        layers=8,
+        inner=1152,
+        base=Fit(steps=3000, batch=256, rate=1e-3, warmup=200),
+        special=Fit(steps=600, batch=256, rate=3e-4, muon=0.0, weight_decay=0.01, warmup=50, seed=1),
+    ),
+    questions=2000,
+    data=10_000,
+    join=Fit(steps=800, batch=256, rate=2e-3, muon=0.0, weight_decay=0.01, warmup=50),
+)
+
+
+def reproduce(output: Path, experiment: Experiment | None = None, *, name: str = "joined") -> dict[str, Any]:
     """Train and measure everything.
 
     Args:
         output: where `benchmarks/results/` is written, and `runs/` for what resumes.
+        name: what the results, and the folder below `runs/`, are called.
 
     Returns:
-        The results, as written to `benchmarks/results/joined.json`; right answers as lists of 0 and 1.
+        The results, as written to `benchmarks/results/NAME.json`; right answers as lists of 0 and 1.
     """
-    run = _Run(output / "runs" / "joined", experiment or Experiment())
+    run = _Run(output / "runs" / name, experiment or Experiment())
     settings = run.settings
     results: dict[str, Any] = {
         "name": "joined",
@@ -85,7 +100,7 @@ def reproduce(output: Path, experiment: Experiment | None = None) -> dict[str, A
         "together": run.together(),
     }
     results["cpu_seconds"] = run.shop.cpu_seconds()
-    written.write(output, "joined", json.dumps(results), report(results))
+    written.write(output, name, json.dumps(results), report(results))
     return results
 
 

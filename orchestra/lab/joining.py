@@ -28,7 +28,9 @@ class Averaged:
 
     def generate(self, input_ids: Tensor, attention_mask: Tensor, *, max_new_tokens: int, **_: Any) -> Tensor:
         """Greedy tokens, without a cache; a row that has ended goes on with padding."""
-        ended = torch.zeros(len(input_ids), dtype=torch.bool)
+        home, device = input_ids.device, self.models[0].device
+        input_ids, attention_mask = input_ids.to(device), attention_mask.to(device)
+        ended = torch.zeros(len(input_ids), dtype=torch.bool, device=device)
         for _step in range(max_new_tokens):
             places = (attention_mask.cumsum(1) - 1).clamp_min(0)
             logits = sum(
@@ -41,7 +43,7 @@ class Averaged:
             ended |= new == END_ID
             if ended.all():
                 break
-        return input_ids
+        return input_ids.to(home)
 
 
 def document(base: Path, augments: Mapping[str, Any], bridges: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -2,14 +2,23 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
 from orchestra.lab.tokenizer import BEGIN_ID, END_ID, PAD_ID
 
 _PERIODS = (2, 5, 10, 20, 50, 100, 200, 500, 1000)
 _D_HEAD = 32
+_Model = TypeVar("_Model", bound=PreTrainedModel)
+
+
+def placed(model: _Model) -> _Model:
+    """A model, on the GPU where there is one."""
+    movable: Any = model  # transformers wraps `to` in a way that loses its types
+    moved: _Model = movable.to("cuda" if torch.cuda.is_available() else "cpu")
+    return moved
 
 
 def small_llama(

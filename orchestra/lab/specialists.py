@@ -14,7 +14,7 @@ from orchestra.lab.batches import Draw, encode
 from orchestra.lab.clock import timed
 from orchestra.lab.expressions import Example
 from orchestra.lab.fitting import Fit, fit
-from orchestra.lab.models import small_llama
+from orchestra.lab.models import placed, small_llama
 from orchestra.lab.strings import TASKS, Task, mixed
 from orchestra.lab.tokenizer import characters
 
@@ -77,7 +77,7 @@ class Workshop:
         folder = self.folder / name
         if folder.is_dir():
             return folder
-        model = start()
+        model = placed(start())
         with self.timed(name):
             made = partial(encode, self.words)
             fit(model, lesson, made, settings, checkpoint=self.folder / f"{name}.pt", title=name)

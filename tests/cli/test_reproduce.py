@@ -13,6 +13,7 @@ from orchestra.lab.control_entries import ENTRIES
 from orchestra.lab.experiments import Scale, experiments
 from orchestra.lab.recipe import Recipe, recipes
 from orchestra.lab.words import scores as words
+from orchestra.lab.words import settings as words_settings
 
 RESULTS_FOLDER = Path(__file__).parents[2] / "benchmarks/results"
 RESULTS = json.loads((RESULTS_FOLDER / "trio.json").read_text())
@@ -71,6 +72,22 @@ def test_what_is_no_experiment_is_refused_with_those_that_are() -> None:
 def test_a_scale_that_an_experiment_does_not_have_is_refused() -> None:
     with pytest.raises(typer.BadParameter, match="trio has only small"):
         reproduce("trio", scale=Scale.LARGE)
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "large"), [("joined", joined, joined.LARGE), ("words", words, words_settings.LARGE)]
+)
+def test_scales_stand_side_by_side(name: str, module: Any, large: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[Any, str]] = []
+
+    def instead(_output: Path, settings: Any, *, name: str) -> dict[str, Any]:
+        asked.append((settings, name))
+        return {}
+
+    monkeypatch.setattr(module, "reproduce", instead)
+    for scale in Scale:
+        experiments()[name].run(Path("elsewhere"), scale)
+    assert asked == [(type(large)(), name), (large, f"{name}-large")]
 
 
 def test_of_the_controls_those_that_are_named_are_made(

@@ -8,10 +8,9 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import torch
-from transformers import LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from orchestra.api import load
 from orchestra.lab import written
@@ -19,9 +18,8 @@ from orchestra.lab.clock import timed
 from orchestra.lab.kv import anchor, augment, bridges, scoring, words
 from orchestra.lab.kv.report import report
 from orchestra.lab.kv.settings import Settings, settings
+from orchestra.lab.models import placed
 from orchestra.runtime.model import ComposedModel
-
-_Model = TypeVar("_Model", bound=PreTrainedModel)
 
 
 def reproduce(output: Path, scale: str = "small", made: Settings | None = None) -> dict[str, Any]:
@@ -48,7 +46,7 @@ def train_anchor(folder: Path, tokenizer: PreTrainedTokenizerFast, made: Setting
     """The folder of the anchor, trained if it is not there."""
 
     def train() -> LlamaForCausalLM:
-        model = _moved(anchor.fresh(tokenizer, made.anchor, seed=0))
+        model = placed(anchor.fresh(tokenizer, made.anchor, seed=0))
         start = 0
         for name, lessons in made.lessons.items():
             checkpoint = folder / f"runs/anchor-{name}.pt"
@@ -63,7 +61,7 @@ def train_augment(folder: Path, tokenizer: PreTrainedTokenizerFast, made: Settin
     """The folder of the augment, trained if it is not there."""
 
     def train() -> LlamaForCausalLM:
-        model = _moved(anchor.fresh(tokenizer, made.augment, seed=1))
+        model = placed(anchor.fresh(tokenizer, made.augment, seed=1))
         for stage in made.stages:
             checkpoint = folder / f"runs/augment-{stage.name}.pt"
             augment.train(model, tokenizer, made.table, stage, checkpoint=checkpoint)
@@ -79,13 +77,13 @@ def train_bridges(folder: Path, tokenizer: PreTrainedTokenizerFast, made: Settin
         stack = bridges.fresh(made.augment.layers)
         with timed(folder / "runs/bridges.time"):
             document = bridges.document((folder / "anchor").resolve(), (folder / "augment").resolve(), stack)
-            model = _moved(load(document))
+            model = placed(load(document))
             checkpoint = folder / "runs/bridges.pt"
             loss = bridges.train(model, tokenizer, made.table, made.bridges, checkpoint=checkpoint)
         model.save_stack("kv", bundle, scores={"loss at the end of training": round(loss, 4)})
     kept = bridges.document(Path("anchor"), Path("augment"), "bundle")
     graph.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
-    return _moved(load(graph))
+    return placed(load(graph))
 
 
 def measure(model: ComposedModel, tokenizer: PreTrainedTokenizerFast, made: Settings) -> dict[str, Any]:
@@ -101,13 +99,6 @@ def measure(model: ComposedModel, tokenizer: PreTrainedTokenizerFast, made: Sett
     composed = {"digits": digits, "keys": keys, "seen keys": seen}
     results["composed"] = {name: scoring.score(model, tokenizer, asked) for name, asked in composed.items()}
     return results
-
-
-def _moved(model: _Model) -> _Model:
-    """A model, on the GPU where there is one."""
-    movable: Any = model  # transformers wraps `to` in a way that loses its types
-    moved: _Model = movable.to("cuda" if torch.cuda.is_available() else "cpu")
-    return moved
 
 
 def _once(folder: Path, name: str, words: PreTrainedTokenizerFast, train: Callable[[], LlamaForCausalLM]) -> Path:
