@@ -96,7 +96,7 @@ def answers(
 ) -> list[str]:
     """What a model says to each question, greedily; questions are asked in batches of like length."""
     asked: Any = model  # transformers types the self of generate as a protocol that none of its models meets
-    device = model.device if isinstance(model, PreTrainedModel) else "cpu"
+    device = getattr(model, "device", "cpu")  # an adapted model is none of transformers'; several at once have none
     order = sorted(range(len(questions)), key=lambda index: len(questions[index]))
     found: dict[int, str] = {}
     for start in range(0, len(order), _ROWS):
