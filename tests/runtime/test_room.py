@@ -8,6 +8,7 @@ from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
 from orchestra.runtime import room
+from orchestra.runtime.columns import move
 from orchestra.runtime.room import RoomyLayer, roomy
 from tests.tiny import model, ring, tokens
 
@@ -165,3 +166,15 @@ def test_with_no_augment_on_and_for_offloading_layers_are_those_of_transformers(
     assert "RoomyLayer" not in kinds(offloading=True)
     with composed.only():
         assert "RoomyLayer" not in kinds()
+
+
+def test_columns_move_in_layers_that_hold_some_and_others_stay_empty() -> None:
+    cache = DynamicCache(config=model("llama").config)
+    held = torch.arange(6.0).reshape(1, 1, 3, 2)
+    cache.update(held, held + 10, 0)
+    move(cache, torch.tensor([[2, 0, 1]]))
+    first: Any = cache.layers[0]
+    assert first.keys[0, 0].tolist() == [[4.0, 5.0], [0.0, 1.0], [2.0, 3.0]]
+    assert first.values.equal(first.keys + 10)
+    assert len(cache.layers) > 1
+    assert not any(layer.is_initialized for layer in cache.layers[1:])
