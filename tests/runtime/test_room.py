@@ -173,8 +173,9 @@ def test_columns_move_in_layers_that_hold_some_and_others_stay_empty() -> None:
     held = torch.arange(6.0).reshape(1, 1, 3, 2)
     cache.update(held, held + 10, 0)
     move(cache, torch.tensor([[2, 0, 1]]))
-    first: Any = cache.layers[0]
+    layers: list[Any] = cache.layers
+    first = layers[0]
     assert first.keys[0, 0].tolist() == [[4.0, 5.0], [0.0, 1.0], [2.0, 3.0]]
     assert first.values.equal(first.keys + 10)
-    assert len(cache.layers) > 1
-    assert not any(layer.is_initialized for layer in cache.layers[1:])
+    assert len(layers) > 1
+    assert not any(layer.is_initialized for layer in layers[1:])
