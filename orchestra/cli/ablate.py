@@ -51,13 +51,7 @@ def ablate(
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the rows as Markdown.")] = False,
 ) -> None:
     """Answer one prompt without each augment; or train and score what another in its place would give."""
-    if (prompt is None) == (not swaps):
-        raise TrainError(f"give either --prompt, to answer it, or --swap ({FORMS}), to train controls.")
-    given = _given(context)
-    if prompt is None and "max_new_tokens" in given:
-        raise TrainError("--max-new-tokens belongs to --prompt; completions of --swap are as long as their records'.")
-    if prompt is not None and (trained := sorted(given.difference(_OF_PROMPT))):
-        raise TrainError(f"--{trained[0].replace('_', '-')} belongs to --swap; with --prompt nothing is trained.")
+    _check(context, prompt, swaps)
     if prompt is not None:
         return _answer(graph, prompt, max_new_tokens, as_json=as_json)
     if data is None:
@@ -90,9 +84,15 @@ def ablate(
     _print(_swapped(graph, spec), as_json=as_json, markdown=markdown)
 
 
-def _given(context: typer.Context) -> set[str]:
-    """The options and arguments that were typed."""
-    return {name for name in context.params if str(context.get_parameter_source(name)).endswith("COMMANDLINE")}
+def _check(context: typer.Context, prompt: str | None, swaps: list[str] | None) -> None:
+    """See that one of the two is asked for, with no option of the other."""
+    if (prompt is None) == (not swaps):
+        raise TrainError(f"give either --prompt, to answer it, or --swap ({FORMS}), to train controls.")
+    typed = {name for name in context.params if str(context.get_parameter_source(name)).endswith("COMMANDLINE")}
+    if prompt is None and "max_new_tokens" in typed:
+        raise TrainError("--max-new-tokens belongs to --prompt; completions of --swap are as long as their records'.")
+    if prompt is not None and (trained := sorted(typed.difference(_OF_PROMPT))):
+        raise TrainError(f"--{trained[0].replace('_', '-')} belongs to --swap; with --prompt nothing is trained.")
 
 
 def _swapped(graph: Path, spec: SwapSpec) -> SwapResult:

@@ -9,24 +9,22 @@ import random
 import sys
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from lm_eval import evaluator
-from lm_eval.evaluator_utils import get_sample_size
 from lm_eval.loggers import EvaluationTracker
 from lm_eval.loggers.utils import add_env_info, add_tokenizer_info
 from lm_eval.tasks import TaskManager
-from lm_eval.utils import env as templates
 from lm_eval.utils import simple_parse_args_string
 from transformers import GenerationConfig
 
 from orchestra.errors import EvalError, OrchestraError
 from orchestra.eval import answers, splits
 from orchestra.eval.likelihood import Asked
+from orchestra.eval.made import check_records, why
 from orchestra.eval.records import FORMS
 from orchestra.eval.spec import EvalSpec
 from orchestra.eval.splits import TASKS
@@ -81,7 +79,7 @@ def load_tasks(spec: EvalSpec) -> Loaded:
         _set(task, spec)
     with seeded(spec.seed), contextlib.redirect_stdout(sys.stderr):
         for task in loaded["tasks"].values():
-            _check_records(task, spec.limit)
+            check_records(task, spec.limit)
     return loaded
 
 
@@ -214,45 +212,8 @@ def _loaded(manager: Any, names: Sequence[str]) -> Loaded:
         if len(names) > 1:
             for name in names:
                 _loaded(manager, [name])
-        raise EvalError(f"{', '.join(names)} cannot be loaded: {_why(error)}") from error
+        raise EvalError(f"{', '.join(names)} cannot be loaded: {why(error)}") from error
     return loaded
-
-
-def _why(error: Exception) -> str:
-    """What an error of somebody else's says; some say it only together with what they are."""
-    cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
-    if isinstance(cause, StopIteration):
-        return "there are no records in its data."
-    if isinstance(cause, KeyError):
-        return f"there is no {cause} in its data."
-    said = str(cause).strip()
-    return said if said and isinstance(cause, OSError | ValueError) else f"{type(cause).__name__}: {said}"
-
-
-def _check_records(task: Any, limit: float | None) -> None:
-    """See that what a task says can be made of every record that will be asked."""
-    parts = ["doc_to_text", "doc_to_target"] + ["doc_to_choice"] * bool(task.get_config("doc_to_choice"))
-    for number, record in enumerate(islice(task.eval_docs, get_sample_size(task, limit)), start=1):
-        try:
-            for part in parts:
-                _check_part(task, part, record)
-        except Exception as error:  # templates and functions raise what they like
-            raise EvalError(f"{task.task_name}: record {number}: {_why(error)}") from error
-
-
-def _check_part(task: Any, part: str, record: Mapping[str, Any]) -> None:
-    said = task.get_config(part)
-    if getattr(task, part)(record) is None:
-        raise ValueError(f"{part} ({said}) is missing or null.")
-    # In a file of the user's a field that a record lacks is null, and would be written as `None`.
-    if isinstance(said, str) and said not in record and "data_files" in (task.get_config("dataset_kwargs") or {}):
-        templates.overlay(finalize=_shown).from_string(said).render(**record)
-
-
-def _shown(value: Any) -> Any:
-    if value is None:
-        raise ValueError("a field that it shows is missing or null.")
-    return value
 
 
 def _check_metadata(metadata: Mapping[str, Any], tasks: Collection[Any]) -> None:
